@@ -1,0 +1,80 @@
+# `make` lists the targets. Go, git and make suffice for demo and test; check
+# installs what else it needs (gcc, systemd, socat) with apt-get if it can.
+SHELL        := /bin/bash
+.SHELLFLAGS  := -euo pipefail -c
+GO           ?= go
+FUZZTIME     ?= 30m
+BIN          := bin/shmbus
+FALLBACKS    := shm.noexecseal shm.waitv shm.membarrier control.peerpidfd
+NATIVE       := CGO_ENABLED=0
+# $(call need,program,packages): the program is there, or is installed
+need = command -v $(1) >/dev/null || { apt-get update -qq && apt-get install -yqq --no-install-recommends $(2); } >/dev/null
+
+.PHONY: help build demo test test-full test-arm64 check fmt vet staticcheck house race fallbacks cross units docs-test bench fuzz man clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/shmbus
+	$(NATIVE) $(GO) build -o $(BIN) ./cmd/shmbus
+
+demo: build ## send the Go source tree from one process to three, and check every digest
+	$(BIN) demo "$$($(GO) env GOROOT)/src"
+
+test: ## run the tests
+	$(NATIVE) $(GO) test ./...
+
+check: fmt vet staticcheck house test race fallbacks cross units docs-test ## all that CI runs
+
+fmt: ## complain about files gofmt would change
+	@out="$$(gofmt -l .)"; test -z "$$out" || { echo "gofmt would change:"; echo "$$out"; exit 1; }
+
+vet: ## go vet, with and without failpoints
+	$(NATIVE) $(GO) vet ./...
+	$(NATIVE) $(GO) vet -tags failpoint ./...
+
+staticcheck: ## staticcheck, at the version go.mod pins
+	$(NATIVE) $(GO) tool staticcheck ./...
+
+house: ## the house rules (internal/lint)
+	$(NATIVE) $(GO) test ./internal/lint
+
+race: ## the tests under the race detector (needs gcc)
+	@$(call need,gcc,gcc libc6-dev)
+	CGO_ENABLED=1 $(GO) test -race ./...
+
+fallbacks: ## the tests with each kernel feature taken away in turn
+	@for f in $(FALLBACKS); do echo "without $$f"; \
+	  SHMBUS_FAILPOINTS=$$f=on $(NATIVE) $(GO) test -count=1 -tags failpoint ./shm ./ring ./control ./bus || exit 1; done
+
+cross: ## build and vet for linux/arm64 and darwin/arm64
+	GOOS=linux GOARCH=arm64 $(NATIVE) $(GO) vet ./... && GOOS=linux GOARCH=arm64 $(NATIVE) $(GO) build ./...
+	GOOS=darwin GOARCH=arm64 $(NATIVE) $(GO) vet ./... && GOOS=darwin GOARCH=arm64 $(NATIVE) $(GO) build ./...
+
+units: build ## verify the systemd units
+	@$(call need,systemd-analyze,systemd)
+	packaging/systemd/verify $(BIN)
+
+docs-test: build ## run every fenced command and program of the documents
+	@$(call need,socat,socat)
+	$(NATIVE) $(GO) run ./internal/tools/docstest -bin bin README.md SECURITY.md docs/*.md
+
+bench: ## run the benchmarks
+	$(GO) test -run '^$$' -bench . ./...
+
+fuzz: ## run each fuzz target for FUZZTIME (30m)
+	$(GO) test ./control -run '^$$' -fuzz '^FuzzControlMessages$$' -fuzztime $(FUZZTIME)
+	for f in FuzzReader FuzzAttach FuzzRepair; do $(GO) test ./ring -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) || exit 1; done
+
+test-arm64: ## run the tests of shm and ring for arm64 under qemu
+	@$(call need,qemu-aarch64-static,qemu-user-static)
+	GOOS=linux GOARCH=arm64 $(NATIVE) $(GO) test -exec qemu-aarch64-static ./shm ./ring
+
+test-full: ## run the long tests too (an hour or more)
+	SHMBUS_FULL=1 $(NATIVE) $(GO) test -count=1 -timeout 170m ./...
+
+man: build ## man pages and shell completions, into bin/share
+	packaging/share $(BIN) bin/share
+
+clean: ## remove what was built
+	rm -rf bin
