@@ -1,0 +1,5 @@
+//go:build !linux
+
+package shm
+
+func rawMonotonic() (int64, bool) { return 0, false }
