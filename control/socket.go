@@ -1,0 +1,78 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+)
+
+// Listener accepts the connections of a bus.
+//
+// Safe for concurrent use.
+type Listener struct {
+	ln   *net.UnixListener
+	name string // for people
+}
+
+// Addr returns the path of the socket for people.
+func (l *Listener) Addr() string { return l.name }
+
+// SetDeadline bounds Accept; the zero time means no bound.
+func (l *Listener) SetDeadline(t time.Time) error { return l.ln.SetDeadline(t) }
+
+// Accept waits for a connection.
+//
+// Errors: ErrClosed, ErrNoDescriptors (the connection waits on: close
+// something and accept again), os.ErrDeadlineExceeded.
+func (l *Listener) Accept() (*Conn, error) {
+	c, err := l.ln.AcceptUnix()
+	switch {
+	case err == nil:
+		return newConn(c), nil
+	case isClosed(err):
+		return nil, fmt.Errorf("accept on %s: %w", l.name, ErrClosed)
+	case isOutOfDescriptors(err):
+		return nil, fmt.Errorf("accept on %s: %w: %w", l.name, ErrNoDescriptors, err)
+	}
+	return nil, fmt.Errorf("control: accept on %s: %w", l.name, err)
+}
+
+// Close stops listening. The socket file stays: it may be the next host's by
+// now, and nobody can mistake one that refuses. Idempotent.
+func (l *Listener) Close() error {
+	if err := l.ln.Close(); err != nil && !isClosed(err) {
+		return fmt.Errorf("control: close %s: %w", l.name, err)
+	}
+	return nil
+}
+
+// dialAgain is how long Dial waits when the host's backlog is full.
+const dialAgain = 5 * time.Millisecond
+
+// Dial connects to the host of the bus and checks that it is the directory's
+// owner (or root, who made the socket for it). It does not retry when nobody
+// listens; it does while the host's backlog is full, until ctx ends.
+//
+// Errors: ErrNoHost, ErrPermission, ErrHostStalled (ctx ended with the backlog
+// full), ErrNoDescriptors, ctx's.
+func Dial(ctx context.Context, d *BusDir) (*Conn, error) {
+	c, err := dialUnix(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	conn := newConn(c)
+	uid, _, pid, err := conn.credentials()
+	if err == nil && uid != d.owner && uid != 0 {
+		err = fmt.Errorf("%w: the bus directory %s belongs to uid %d, but uid %d (pid %d) listens in it", ErrPermission, d.path, d.owner, uid, pid)
+	}
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+func isClosed(err error) bool { return errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrClosed) }
