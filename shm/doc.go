@@ -1,16 +1,16 @@
 // Package shm is memory shared between processes: regions of it, words in it, sleeping on it and ordering accesses to
 // it. It knows no ring and no message. It is the only package of this module with unsafe code and assembly.
 //
-//	 process A                                                      process B
-//	 Create ─▶ Allocate ─▶ Seal ─▶ File ───── Unix socket ────▶ FromFile ─▶ Check
-//	                        │        (Reopen(false) first: B may only read)     │
-//	                       Map                                                 Map
-//	                        ▼                                                   ▼
-//	            Mapping.Bytes ══════════════ the same pages ═════════ Mapping.Bytes
-//	  Overlay / Span.Ref    │                                                   │
-//	                        ▼                                                   ▼
-//	     Word64.Store ─ release ─────────────────────────────────▶ acquire ─ Word64.Load
-//	     Word32.Add, FutexWake ──────────────────────────────────▶ FutexWait, FutexWaitMany
+//	process A                                                      process B
+//	Create ─▶ Allocate ─▶ Seal ─▶ File ───── Unix socket ────▶ FromFile ─▶ Check
+//	                       │        (Reopen(false) first: B may only read)     │
+//	                      Map                                                 Map
+//	                       ▼                                                   ▼
+//	           Mapping.Bytes ══════════════ the same pages ═════════ Mapping.Bytes
+//	 Overlay / Span.Ref    │                                                   │
+//	                       ▼                                                   ▼
+//	    Word64.Store ─ release ─────────────────────────────────▶ acquire ─ Word64.Load
+//	    Word32.Add, FutexWake ──────────────────────────────────▶ FutexWait, FutexWaitMany
 //
 // # Parts
 //

@@ -226,7 +226,7 @@ func (r *Region) control(operation string, f func(fd int) error) error {
 	}
 	var result error
 	if err := conn.Control(func(fd uintptr) { result = f(int(fd)) }); err != nil {
-		return fmt.Errorf("shm: %s of region %q: %w", operation, r.name, err)
+		return fmt.Errorf("shm: %s of region %q: %w: %w", operation, r.name, os.ErrClosed, err) // its only cause
 	}
 	if result != nil {
 		return fmt.Errorf("shm: %s of region %q: %w", operation, r.name, result)
