@@ -29,7 +29,7 @@ func checkAtomics(t *Tree) []Problem {
 }
 
 var (
-	syncMark = regexp.MustCompile(`sync\(([a-z][a-z0-9.-]*)\)(:?)`)
+	syncMark = regexp.MustCompile(`sync\(([a-zA-Z][a-zA-Z0-9.-]*)\)(:?)`)
 	wordOp   = regexp.MustCompile(`^(Load|Store|CompareAndSwap|Add|Or|And|Swap)$`)
 )
 
