@@ -81,18 +81,11 @@ func checkWords(t *Tree) []Problem {
 	var ps []Problem
 	words := map[string]bool{}
 	for _, f := range t.dirs()["ring"] {
-		ast.Inspect(f.AST, func(n ast.Node) bool {
-			s, ok := n.(*ast.StructType)
-			if !ok {
-				return true
+		for _, d := range f.AST.Decls {
+			if g, ok := d.(*ast.GenDecl); ok {
+				collectWords(g, words)
 			}
-			for _, fld := range s.Fields.List {
-				for _, name := range fld.Names {
-					words[name.Name] = words[name.Name] || isWord(fld.Type)
-				}
-			}
-			return true
-		})
+		}
 	}
 	for _, f := range t.dirs()["ring"] {
 		if f.Test {
@@ -120,14 +113,34 @@ func checkWords(t *Tree) []Problem {
 	return ps
 }
 
-// isWord reports whether a type is shm.Word32, shm.Word64 or an array or
-// pointer of one.
+// collectWords adds the fields that are shared words. A field, or a whole
+// struct, whose own comment says sync(name) needs none at each access:
+// counters with one writer, words that are written once.
+func collectWords(g *ast.GenDecl, words map[string]bool) {
+	for _, spec := range g.Specs {
+		ts, ok := spec.(*ast.TypeSpec)
+		if !ok || marked(g.Doc) || marked(ts.Doc) {
+			continue
+		}
+		s, ok := ts.Type.(*ast.StructType)
+		if !ok {
+			continue
+		}
+		for _, fld := range s.Fields.List {
+			for _, name := range fld.Names {
+				words[name.Name] = words[name.Name] || isWord(fld.Type) && !marked(fld.Doc) && !marked(fld.Comment)
+			}
+		}
+	}
+}
+
+func marked(g *ast.CommentGroup) bool { return g != nil && strings.Contains(g.Text(), "sync(") }
+
+// isWord reports whether a type is shm.Word32, shm.Word64 or an array of one.
+// A pointer to one is usually private to the process.
 func isWord(e ast.Expr) bool {
-	switch e := e.(type) {
-	case *ast.ArrayType:
-		return isWord(e.Elt)
-	case *ast.StarExpr:
-		return isWord(e.X)
+	if a, ok := e.(*ast.ArrayType); ok {
+		return isWord(a.Elt)
 	}
 	name, ok := selectorOf(e, "shm")
 	return ok && (name == "Word32" || name == "Word64")
