@@ -1,10 +1,6 @@
 package shm
 
-import (
-	"errors"
-	"fmt"
-	"runtime"
-)
+import "errors"
 
 // ErrUnsupported is errors.ErrUnsupported: this operating system has no memfd, futex or membarrier. Use Linux.
 var ErrUnsupported = errors.ErrUnsupported
@@ -41,8 +37,3 @@ var (
 	// full fences on both sides instead (the bus: a host started with `shmbus serve --fenced`).
 	ErrNoMembarrier = errors.New("shm: membarrier is not available")
 )
-
-// unsupported is what every operation returns where Linux is missing.
-func unsupported(operation string) error {
-	return fmt.Errorf("shm: %s on %s/%s: %w", operation, runtime.GOOS, runtime.GOARCH, ErrUnsupported)
-}

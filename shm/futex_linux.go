@@ -107,6 +107,7 @@ func futexWake(w *Word32, n int, flags uintptr) int {
 	if n <= 0 {
 		return 0
 	}
+	// sync(futex-compare): the caller changed the word before; pairs with the compare of the sleeper, here or in the kernel
 	woken, errno := futex(w, futexOpWake|flags, uint32(min(n, math.MaxInt32)), nil, 0)
 	if errno != 0 {
 		return 0
@@ -139,7 +140,7 @@ func compare(ws []Wait) error {
 }
 
 func compareOne(w Wait) error {
-	// sync(futex-compare): pairs with the change of the word that its owner makes before FutexWake
+	// sync(futex-compare): pairs with the change of the word before futexWake
 	if w.Word.Load() != w.Value {
 		return nil
 	}

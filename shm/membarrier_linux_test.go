@@ -58,11 +58,11 @@ func TestMembarrierOrdersStoreBeforeLoad(t *testing.T) {
 			awaitAtLeast(begun, i)
 			x.Store(i)              // sync(membarrier-x): pairs with the rare side's load
 			seenByHot[i] = y.Load() // sync(membarrier-y): pairs with the rare side's store
-			done.Store(i)           // sync(membarrier-done): pairs with awaitAtLeast
+			done.Store(i)           // sync(membarrier-round): pairs with awaitAtLeast
 		}
 	}()
 	for i := uint32(1); i <= rounds; i++ {
-		begun.Store(i) // sync(membarrier-begun): pairs with awaitAtLeast
+		begun.Store(i) // sync(membarrier-round): pairs with awaitAtLeast
 		y.Store(i)     // sync(membarrier-y): pairs with the hot side's load
 		if err := Membarrier(); err != nil {
 			t.Fatal(err)
@@ -77,7 +77,7 @@ func TestMembarrierOrdersStoreBeforeLoad(t *testing.T) {
 
 // awaitAtLeast spins until the word has reached v.
 func awaitAtLeast(w *Word32, v uint32) {
-	for n := 0; w.Load() < v; n++ { // sync(membarrier-begun), sync(membarrier-done): pairs with the stores of the test
+	for n := 0; w.Load() < v; n++ { // sync(membarrier-round): pairs with the stores to begun and done
 		if n%128 == 127 {
 			runtime.Gosched()
 		}
