@@ -1,0 +1,118 @@
+package ring
+
+import "github.com/shmbus/shmbus/shm"
+
+// A lossy consumer holds nobody back. It reads a header, copies the payload,
+// and only then asks whether publishers had come around meanwhile: claimed is
+// how far they may have overwritten, and everything from claimed - capacity on
+// was whole when it was read. Before that check nothing read means anything,
+// not even "empty".
+
+// overrun reports whether the record at our position may be overwritten. What
+// was read before the fence preceding this call was whole if it says no.
+func (c *Consumer) overrun() bool {
+	claimed := c.r.log.claimed.Load() // sync(claimed): pairs with makeRoom
+	return before(c.position+c.r.capacity, claimed)
+}
+
+func (c *Consumer) nextLossy() (Record, error) {
+	if c.failed != nil {
+		return Record{}, c.failed
+	}
+	for {
+		rec := c.r.at(c.position)
+		w := commitWord(rec.commit.Load()) // sync(commit): pairs with the publisher's commit
+		offset := c.position & c.r.mask
+		known := w.of(c.position) && w.whole(offset, c.r.capacity)
+		var m Record
+		if known && w.state() == stateCommitted {
+			m = c.copyOut(rec, offset, w.length())
+		}
+		sequence := rec.sequence.Load()
+		shm.FenceLoadLoad()
+		if c.overrun() {
+			c.resync(known && w.state() == stateCommitted)
+			continue
+		}
+		switch {
+		case w == 0 || w.of(c.position) && w.state() == stateBusy:
+			c.Release()
+			if c.stop.Load() != 0 {
+				return Record{}, ErrClosed
+			}
+			return Record{}, ErrEmpty
+		case !known || w.state() > statePad:
+			return Record{}, c.fail(c.r.corrupt(c.position, w, "a record that lies within the ring,"))
+		case before(sequence, c.sequence) || sequence != c.sequence && !c.resyncing:
+			return Record{}, c.fail(c.r.corrupt(c.position, w, "a record with the next sequence,"))
+		}
+		c.position += w.extent()
+		if w.state() == statePad {
+			continue // carries the sequence of the record behind it, which will count the loss
+		}
+		lost := c.account(sequence)
+		if w.state() == stateAborted {
+			c.stats.Aborted++
+			c.carry += lost
+			continue
+		}
+		m.Sequence, m.Lost = sequence, lost+c.carry
+		c.carry = 0
+		c.stats.Delivered++
+		c.stats.Bytes += uint64(len(m.Payload))
+		if c.position-c.published > fraction(c.r.capacity) {
+			c.Release()
+		}
+		return m, nil
+	}
+}
+
+// copyOut takes the record out of the ring, whatever it is by now.
+func (c *Consumer) copyOut(rec *record, offset, n uint64) Record {
+	if uint64(cap(c.buffer)) < n {
+		c.buffer = make([]byte, roundUp(n, pageSize))
+	}
+	b := c.buffer[:n]
+	c.r.data.CopyOut(b, offset+recordHeader)
+	meta := rec.meta.Load()
+	return Record{Payload: b, Time: int64(rec.time.Load()), Kind: metaKind(meta), Publisher: metaSlot(meta)}
+}
+
+// account moves on to the sequence behind this one and returns how many were
+// lost before it.
+func (c *Consumer) account(sequence uint64) uint64 {
+	lost := sequence - c.sequence
+	c.sequence = sequence + 1
+	c.resyncing = false
+	if c.reading {
+		c.stats.LostReading += lost
+	} else {
+		c.stats.LostPolling += lost
+	}
+	c.reading = false
+	return lost
+}
+
+// resync goes on at the oldest record that is whole.
+func (c *Consumer) resync(reading bool) {
+	c.reading = reading
+	c.resyncing = true
+	if p := c.r.oldest(); before(c.position, p) {
+		c.position = p
+	}
+}
+
+// oldest returns the position of the oldest record that nobody has begun to
+// overwrite, as far as the sparse index knows, or the stored tail. The caller
+// reads there and then checks claimed.
+func (r *Ring) oldest() uint64 {
+	floor := r.log.claimed.Load() - r.capacity // sync(claimed): pairs with makeRoom
+	best := r.log.tail.Load()                  // sync(tail): pairs with storeTail
+	for i := range r.log.index {
+		p := r.log.index[i].Load() // sync(index): pairs with makeRoom
+		if p%recordAlign == 0 && reaches(p, floor) && before(p, best) {
+			best = p
+		}
+	}
+	return best
+}

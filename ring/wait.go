@@ -1,0 +1,128 @@
+package ring
+
+import (
+	"context"
+	"runtime"
+
+	"github.com/shmbus/shmbus/shm"
+)
+
+// Wait blocks until Next may find something, by the consumer's wait strategy:
+// nil then, or ctx's error, or [ErrClosed]. Goroutines that sleep share the
+// parker pk; nil means one of the consumer's own.
+func (c *Consumer) Wait(ctx context.Context, pk *Parker) error {
+	c.Release()
+	if c.ready() {
+		return nil
+	}
+	if c.stop.Load() != 0 {
+		return ErrClosed
+	}
+	switch c.options.Wait {
+	case Spin:
+		return c.spin(ctx)
+	case Adaptive:
+		if c.spinBriefly() {
+			return nil
+		}
+	}
+	if pk == nil {
+		if pk = c.parker.Load(); pk == nil {
+			pk = NewParker()
+		}
+	}
+	// Before the parker looks at stop: an Interrupt that misses it here has
+	// set stop before.
+	c.parker.Store(pk) // sync(parker): pairs with Interrupt
+	return c.park(ctx, pk)
+}
+
+// spin looks until there is something. On a single processor it yields, or
+// nobody could bring anything.
+func (c *Consumer) spin(ctx context.Context) error {
+	for n := 1; ; n++ {
+		if c.ready() {
+			return nil
+		}
+		if n%256 == 0 {
+			if c.stop.Load() != 0 {
+				return ErrClosed
+			}
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if !spinning {
+				runtime.Gosched()
+			}
+		}
+		shm.Pause(1)
+	}
+}
+
+// spinBudget learns whether spinning pays: it grows when a spin brought
+// something, shrinks when it did not, and tries again now and then.
+type spinBudget struct {
+	looks   int
+	skipped int
+}
+
+const (
+	minSpinLooks = 16
+	maxSpinLooks = 1024
+	retrySpin    = 32 // waits after which one spin is tried though none paid
+)
+
+func (c *Consumer) spinBriefly() bool {
+	if !spinning {
+		return false
+	}
+	b := &c.spins
+	if b.looks < minSpinLooks {
+		if b.skipped++; b.skipped < retrySpin {
+			return false
+		}
+		b.looks, b.skipped = minSpinLooks, 0
+	}
+	c.stats.Spins++
+	for n := range b.looks {
+		if c.ready() {
+			b.looks = min(max(2*b.looks, 4*n), maxSpinLooks)
+			return true
+		}
+		shm.Pause(2)
+	}
+	runtime.Gosched()
+	if c.ready() {
+		return true
+	}
+	b.looks /= 2
+	return false
+}
+
+// park sleeps until the doorbell rings. The order matters: the doorbell as it
+// is, then the announcement, then the barrier, then the look; see wake.
+func (c *Consumer) park(ctx context.Context, pk *Parker) error {
+	if c.waiter == nil {
+		c.waiter = &Waiter{Words: []shm.Wait{{Word: &c.r.log.doorbell}}, Ready: c.ready, Cancel: c.stop}
+	}
+	c.waiter.Words[0].Value = c.r.log.doorbell.Load() // sync(doorbell): prepareSleep, pairs with ring
+	c.header.sleeps.Add(1)                            // sync(sleeps): prepareSleep, pairs with wake
+	c.r.barrier()
+	if c.ready() {
+		return nil
+	}
+	c.stats.Parks++
+	c.flush()
+	err := pk.Wait(ctx, c.waiter)
+	c.stats.WakeUps++
+	return err
+}
+
+// interrupt sets stop and wakes whoever sleeps with it in pk, which is nil if
+// nobody ever did.
+func interrupt(pk *Parker, stop *shm.Word32) {
+	stop.Store(1) // sync(stop): pairs with Wait, blockedBy
+	if pk != nil {
+		pk.Interrupt(stop)
+	}
+}
