@@ -69,7 +69,7 @@ func TestWaitManyChild(t *testing.T) {
 		t.Fatal("HaveWaitMany is true: the failpoint was not reached")
 	}
 	words, waits := waitsOf(MaxWaits)
-	wantNil(t, "nothing for longer than a slice", FutexWaitMany(waits, long))
+	wantNil(t, "nothing for longer than a slice", FutexWaitMany(waits, 2*hangLimit))
 	result := later(func() error {
 		for words[MaxWaits-1].Load() == 0 { // sync(futex-test-fallback): pairs with the store below
 			if err := FutexWaitMany(waits, long); err != nil {

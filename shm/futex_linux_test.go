@@ -264,6 +264,22 @@ func timesSlept(t *testing.T, thread int) string {
 	return strings.TrimSpace(count)
 }
 
+// sleeps counts how often the thread went to sleep while it ran f.
+func sleeps(t *testing.T, f func()) int64 {
+	t.Helper()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var before, after unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_THREAD, &before); err != nil {
+		t.Fatal(err)
+	}
+	f()
+	if err := unix.Getrusage(unix.RUSAGE_THREAD, &after); err != nil {
+		t.Fatal(err)
+	}
+	return int64(after.Nvcsw - before.Nvcsw)
+}
+
 func taskFile(thread int, name string) string {
 	return filepath.Join("/proc/self/task", strconv.Itoa(thread), name)
 }
@@ -340,9 +356,16 @@ func TestWaitFirst(t *testing.T) {
 	if err := waitFirst(waits, time.Millisecond); err != ErrTimeout {
 		t.Errorf("less than a slice: got %v, want ErrTimeout", err)
 	}
-	wantNil(t, "more than a slice", waitFirst(waits, long))
+	wantNil(t, "more than a slice", waitFirst(waits, 2*hangLimit))
 	words[2].Store(1)
-	wantNil(t, "the last word differs", waitFirst(waits, long))
+	const calls = 100
+	if slept := sleeps(t, func() {
+		for range calls {
+			wantNil(t, "the last word differs", waitFirst(waits, long))
+		}
+	}); slept >= calls {
+		t.Errorf("slept %d times in %d calls although a word differed", slept, calls)
+	}
 	words[2].Store(0)
 	result := later(func() error {
 		for words[1].Load() == 0 { // sync(futex-test-fallback): pairs with the store below
