@@ -1,3 +1,5 @@
+//go:build unix
+
 // Docstest runs what documents show. Every fenced block says in its info
 // string what it is:
 //
