@@ -48,8 +48,8 @@
 // # Goroutines
 //
 // A type is for one goroutine at a time unless its comment says otherwise. Close
-// is idempotent and may be called from anywhere. No goroutine outlives the Close
-// of what started it.
+// is idempotent, and of a connection or a listener may be called from anywhere.
+// No goroutine outlives the Close of what started it.
 //
 // # Caveats
 //

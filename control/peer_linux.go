@@ -58,6 +58,11 @@ func peerPIDFD(socket int, pid int32) (int, error) {
 			return fd, err
 		}
 	}
+	return openPID(socket, pid)
+}
+
+// openPID is peerPIDFD for kernels without SO_PEERPIDFD.
+func openPID(socket int, pid int32) (int, error) {
 	if pid <= 0 {
 		return -1, ErrPidNamespace
 	}
