@@ -21,7 +21,7 @@ var rootFiles = map[string]bool{
 	"README.md": true, "SECURITY.md": true, "CHANGELOG.md": true, "CONTRIBUTING.md": true,
 }
 
-var vagueName = regexp.MustCompile(`^(utils?|commons?|helpers?|misc|shared|base|lib|stuff)(_test|_linux|_other)*$`)
+var vagueName = regexp.MustCompile(`^(utils?|commons?|helpers?|misc|base|lib|stuff)(_test|_linux|_other)*$`)
 
 func checkRooms(t *Tree) []Problem {
 	var ps []Problem
@@ -41,7 +41,7 @@ func checkRooms(t *Tree) []Problem {
 			ps = append(ps, Problem{p, "lies in no room (internal/lint/rooms.go)"})
 		}
 		for _, part := range append(strings.Split(dir, "/"), strings.TrimSuffix(path.Base(p), ".go")) {
-			if vagueName.MatchString(part) && p != "bus/shared.go" { // bus.SharedPublisher is a noun
+			if vagueName.MatchString(part) {
 				ps = append(ps, Problem{p, part + " says nothing about what is inside"})
 			}
 		}

@@ -29,7 +29,8 @@ func checkAtomics(t *Tree) []Problem {
 }
 
 var (
-	syncMark = regexp.MustCompile(`sync\(([a-zA-Z][a-zA-Z0-9.-]*)\)(:?)`)
+	syncMark = regexp.MustCompile(`sync\(([a-zA-Z][a-zA-Z0-9.-]*)\)([:,]?)`)
+	pairing  = regexp.MustCompile(`\bpairs?\s+with\b`)
 	wordOp   = regexp.MustCompile(`^(Load|Store|CompareAndSwap|Add|Or|And|Swap)$`)
 )
 
@@ -48,7 +49,7 @@ func checkSync(t *Tree) []Problem {
 				for _, m := range syncMark.FindAllStringSubmatch(c.Text, -1) {
 					name := m[1]
 					count[name]++
-					paired[name] = paired[name] || strings.Contains(g.Text(), "pairs with")
+					paired[name] = paired[name] || pairing.MatchString(g.Text())
 					if first[name] == nil {
 						first[name] = c
 					}
