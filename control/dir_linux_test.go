@@ -197,7 +197,7 @@ func TestLongPath(t *testing.T) {
 			return
 		}
 		defer l.Close()
-		c, err := Dial(context.Background(), d)
+		c, err := dialHost(context.Background(), d)
 		if err != nil {
 			t.Error(err)
 			return
@@ -220,7 +220,7 @@ var _ = childProgram("guest", func(args []string) error {
 	_, alive := d.MemberAlive(1 << 40)
 	fmt.Println("open", d.Guest(), d.Owner(), d.Group().GID,
 		name(lock, ErrGuest), name(member, ErrGuest), name(listen, ErrGuest), name(alive, ErrPermission))
-	c, err := Dial(context.Background(), d)
+	c, err := dialHost(context.Background(), d)
 	if err != nil {
 		return err
 	}

@@ -46,6 +46,8 @@ var codes = []struct {
 	{"stalled", ErrStalled},
 	{"layout", ErrLayout},
 	{"membarrier", shm.ErrNoMembarrier},
+	{"membarrier", ring.ErrNoBarrier},
+	{"corrupt", ring.ErrCorrupt},
 	{"start", ring.ErrBadStart},
 	{"ring-options", ring.ErrBadOptions},
 	{"malformed", ErrMalformed},

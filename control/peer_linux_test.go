@@ -20,7 +20,7 @@ var _ = childProgram("dial", func(args []string) error {
 	if err != nil {
 		return err
 	}
-	c, err := Dial(context.Background(), d)
+	c, err := dialHost(context.Background(), d)
 	if err != nil {
 		return err
 	}

@@ -49,16 +49,16 @@ func (l *Listener) Close() error {
 	return nil
 }
 
-// dialAgain is how long Dial waits when the host's backlog is full.
+// dialAgain is how long dialHost waits when the host's backlog is full.
 const dialAgain = 5 * time.Millisecond
 
-// Dial connects to the host of the bus and checks that it is the directory's
+// dialHost connects to the host of the bus and checks that it is the directory's
 // owner (or root, who made the socket for it). It does not retry when nobody
 // listens; it does while the host's backlog is full, until ctx ends.
 //
 // Errors: ErrNoHost, ErrPermission, ErrHostStalled (ctx ended with the backlog
 // full), ErrNoDescriptors, ctx's.
-func Dial(ctx context.Context, d *BusDir) (*Conn, error) {
+func dialHost(ctx context.Context, d *BusDir) (*Conn, error) {
 	c, err := dialUnix(ctx, d)
 	if err != nil {
 		return nil, err

@@ -17,7 +17,7 @@ import (
 func wantNoHost(t *testing.T, d *BusDir) {
 	t.Helper()
 	within(t, "Dial", func() {
-		if _, err := Dial(context.Background(), d); !errors.Is(err, ErrNoHost) {
+		if _, err := dialHost(context.Background(), d); !errors.Is(err, ErrNoHost) {
 			t.Errorf("Dial: %v, want ErrNoHost", err)
 		}
 	})
@@ -27,7 +27,7 @@ func wantNoHost(t *testing.T, d *BusDir) {
 func exchange(t *testing.T, d *BusDir, l *Listener) {
 	t.Helper()
 	within(t, "an exchange", func() {
-		c, err := Dial(context.Background(), d)
+		c, err := dialHost(context.Background(), d)
 		if err != nil {
 			t.Error(err)
 			return
@@ -124,7 +124,7 @@ func TestHostOfAnotherUidIsRefused(t *testing.T) {
 	}
 	must(t, os.Rename(dir+"/s", d.String()+"/"+SocketName))
 	fds := openDescriptors(t)
-	_, err := Dial(context.Background(), d)
+	_, err := dialHost(context.Background(), d)
 	if !errors.Is(err, ErrPermission) {
 		t.Errorf("Dial: %v, want ErrPermission", err)
 	}
@@ -146,7 +146,7 @@ func TestFullBacklogIsAStalledHost(t *testing.T) {
 	within(t, "Dial", func() {
 		for {
 			ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
-			c, err := Dial(ctx, d)
+			c, err := dialHost(ctx, d)
 			cancel()
 			if err == nil {
 				defer c.Close()

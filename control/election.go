@@ -1,0 +1,259 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"time"
+)
+
+// Election: whoever gets host.lock hosts. There is no vote and no message among
+// the survivors; the kernel gives the lock to one, and takes it back from the
+// dead. A contender that dies
+//
+//	before it listens    the lock is free again; the next one gets it
+//	after it listens     likewise; its socket refuses, which is as good as none
+//	while it adopts      likewise; offers are made again, see adopt.go
+//
+// A contender that is stopped holds the lock: nobody can tell it from a slow one,
+// so nobody takes it over, and joins fail with ErrHostStalled and its pid.
+
+// jitter spreads the survivors, so that one takes the lock and the others find it
+// listening.
+func jitter() time.Duration { return time.Millisecond + rand.N(19*time.Millisecond) }
+
+// connect finds the host, or becomes it and then connects to itself. first: for
+// Dial, which reports what stands in the way; coming back tries until ctx ends.
+func (c *Client) connect(ctx context.Context, first bool) (*link, error) {
+	began := time.Now()
+	for {
+		l, err := c.greet(ctx, !first)
+		if err == nil {
+			return l, nil
+		}
+		if errors.Is(err, ErrNoHost) && c.mayHost() {
+			started, hostErr := c.tryHost()
+			if started {
+				continue
+			}
+			if hostErr != nil {
+				err = hostErr
+			}
+		}
+		wait := jitter()
+		switch waited := time.Since(began); {
+		case ctx.Err() != nil && first:
+			return nil, c.explainConnect(err, ctx.Err())
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case !first && isFinal(err):
+			c.log.Warn("come back", "error", err)
+			wait += 100 * time.Millisecond
+		case !first:
+		case isFinal(err):
+			return nil, err
+		case errors.Is(err, ErrNoHost) && !c.mayHost() && waited > noHostGrace && c.dir.HostPID() == 0:
+			return nil, err
+		case waited > 2*stallAfter:
+			if errors.Is(err, ErrNoHost) {
+				err = fmt.Errorf("%w: pid %d holds %s/%s but does not listen", ErrHostStalled, c.dir.HostPID(), c.dir, LockName)
+			}
+			return nil, err
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// explainConnect says what was in the way when the caller's context ended.
+func (c *Client) explainConnect(err, ctxErr error) error {
+	switch {
+	case errors.Is(err, ErrHostStalled):
+		return err
+	case errors.Is(err, ErrNoHost):
+		return c.errWaiting(ctxErr)
+	case errors.Is(err, ctxErr):
+		return err
+	}
+	return fmt.Errorf("%w: %w", err, ctxErr)
+}
+
+// tryHost becomes the host if nobody is.
+func (c *Client) tryHost() (bool, error) {
+	lock, ok, err := c.dir.TryHostLock()
+	if !ok {
+		return false, err
+	}
+	c.mu.Lock()
+	last := c.host
+	c.mu.Unlock()
+	if last != nil {
+		last.close() // it had lost its lock
+	}
+	ln, err := Listen(c.dir)
+	if err != nil {
+		lock.Release()
+		return false, err
+	}
+	h, err := newHost(c.dir, lock, ln, c.memberID(), c.config.Host, c.log)
+	if err != nil {
+		return false, err
+	}
+	c.mu.Lock()
+	c.host = h
+	c.mu.Unlock()
+	return true, nil
+}
+
+// greet connects and says hello. returning: offers will follow.
+func (c *Client) greet(ctx context.Context, returning bool) (*link, error) {
+	bounded, cancel := context.WithTimeout(ctx, 2*stallAfter)
+	defer cancel()
+	conn, err := dialHost(bounded, c.dir)
+	if err != nil {
+		return nil, err
+	}
+	l := &link{conn: conn, down: make(chan struct{}), began: time.Now()}
+	if err := c.hello(bounded, l, returning); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+func (c *Client) hello(ctx context.Context, l *link, returning bool) error {
+	// A deadline in the past ends the wait when ctx does.
+	stop := context.AfterFunc(ctx, func() { l.conn.c.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	deadline, _ := ctx.Deadline()
+	err := l.conn.Send(deadline, helloRequest{Header: NewHeader(typeHello, c.lastID.Add(1)), Member: c.memberID(),
+		Program: programName(), Observer: c.config.Observer, Returning: returning, Membarrier: !c.barred})
+	if err != nil && !errors.Is(err, io.EOF) {
+		return c.unanswered(l, err)
+	}
+	raw, files, err := l.conn.Receive(deadline)
+	if err != nil {
+		return c.unanswered(l, err)
+	}
+	CloseFiles(files)
+	head, err := DecodeHeader(raw)
+	switch {
+	case err != nil:
+		return err
+	case head.Type == typeError:
+		return decodeError(raw)
+	case head.Type != typeWelcome:
+		return fmt.Errorf("%w: %q in place of welcome", ErrMalformed, head.Type)
+	}
+	var m welcomeMessage
+	if err := (answer{raw: raw, kind: head.Type}).decode(&m); err != nil {
+		return err
+	}
+	l.pid = m.PID
+	return nil
+}
+
+// unanswered: the host took the connection and then said nothing, or went.
+func (c *Client) unanswered(l *link, err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		pid := c.dir.HostPID()
+		if _, _, listener, credErr := l.conn.credentials(); pid == 0 && credErr == nil {
+			pid = int(listener)
+		}
+		return fmt.Errorf("%w: pid %d accepted the connection but says nothing; is it stopped?: %w", ErrHostStalled, pid, err)
+	}
+	return fmt.Errorf("control: the host went away: %w", err)
+}
+
+// install makes a fresh connection the present one and returns what is to be told
+// on it: the slots held, and the calls not answered.
+func (c *Client) install(l *link) ([]*Grant, []*call) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var grants []*Grant
+	for g := range c.grants {
+		g.attachment.refs++ // its descriptors stay open for the offer
+		grants = append(grants, g)
+	}
+	var calls []*call
+	for _, call := range c.calls {
+		if call.resend {
+			calls = append(calls, call)
+		}
+	}
+	c.link = l
+	go c.read(l)
+	return grants, calls
+}
+
+// keep comes back whenever the connection ends.
+func (c *Client) keep(l *link) {
+	defer c.keeper.Done()
+	check := time.NewTicker(time.Second)
+	defer check.Stop()
+	for {
+		select {
+		case <-c.ctx.Done():
+			return
+		case <-check.C:
+			c.checkMember()
+			continue
+		case <-l.down:
+		}
+		c.checkMember()
+		next, err := c.connect(c.ctx, false)
+		if err != nil {
+			return // closed
+		}
+		l = next
+		c.comeBack(l)
+	}
+}
+
+// checkMember keeps the proof of life where others look for it.
+func (c *Client) checkMember() {
+	if c.member == nil {
+		return
+	}
+	if err := c.member.Check(); err != nil {
+		c.log.Warn("proof of life", "error", err)
+	}
+}
+
+// comeBack offers every slot to a new host, makes the open requests again, and
+// says that this is all.
+func (c *Client) comeBack(l *link) {
+	grants, calls := c.install(l)
+	for _, g := range grants {
+		err := c.offer(g)
+		c.mu.Lock()
+		_, held := c.grants[g]
+		c.mu.Unlock()
+		c.unref(g.attachment)
+		if err != nil && !errors.Is(err, errLinkLost) && !errors.Is(err, ErrClosed) {
+			c.log.Warn("offer", "topic", g.Topic, "slot", g.Slot, "error", err)
+		}
+		if !held {
+			// Released while it was being offered: say so again, after the offer.
+			c.tellRelease(g)
+		}
+	}
+	for _, call := range calls {
+		c.mu.Lock()
+		_, open := c.calls[call.id]
+		c.mu.Unlock()
+		if open {
+			c.send(l, call)
+		}
+	}
+	_, err := c.do(c.ctx, &call{message: func(id uint64) any { return plainRequest{NewHeader(typeReady, id)} }})
+	if err != nil && !errors.Is(err, errLinkLost) && c.ctx.Err() == nil {
+		c.log.Warn("ready", "error", err)
+		l.conn.Close()
+	}
+}

@@ -1,0 +1,389 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/shmbus/shmbus/shm"
+)
+
+// HostConfig says how a host serves, for a participant that becomes one and for
+// Serve. The zero value is useful.
+type HostConfig struct {
+	// MaxMemory limits the memory of all topics together, in bytes; 0: half of
+	// what is available when the host starts.
+	MaxMemory uint64
+	// Fenced makes rings that do without membarrier. Where the host's kernel
+	// has none, they are made so anyway.
+	Fenced bool
+	// Group puts the bus into group mode: members of this group may join as
+	// guests (lossy subscribers only). A name or a number.
+	Group string
+	// Keep lets topics live until they are removed. Otherwise a topic ends with
+	// its last participant.
+	Keep bool
+	// MaxClients limits connections (0: 1024), MaxTopics topics (0: 1024).
+	MaxClients, MaxTopics int
+	// Handshake is how long a new connection has for its hello (0: 5 s); at most
+	// MaxUnknown (0: 32) are in that state at once.
+	Handshake  time.Duration
+	MaxUnknown int
+	// Send is how long a client has to read an answer before it is dropped
+	// (0: 2 s).
+	Send time.Duration
+	// Settle is how long a host that took over lets live members come back
+	// before it makes new topics (0: 250 ms).
+	Settle time.Duration
+}
+
+// Limits that are nobody's choice.
+const (
+	maxRequests   = 1024                   // outstanding, a connection
+	maxClaims     = 16 << 10               // offers remembered, a connection
+	judgeEvery    = 100 * time.Millisecond // how often the absent are judged
+	lockEvery     = 200 * time.Millisecond // how often the host's locks are checked
+	stalledNotice = 500 * time.Millisecond // after that a client hears that a ring is stalled
+	guestAbsence  = 10 * time.Second       // a guest, and who holds no member lock, has this long to come back
+)
+
+func (c HostConfig) withDefaults() HostConfig {
+	for _, d := range []struct {
+		v       *int
+		initial int
+	}{{&c.MaxClients, 1024}, {&c.MaxTopics, 1024}, {&c.MaxUnknown, 32}} {
+		if *d.v <= 0 {
+			*d.v = d.initial
+		}
+	}
+	for _, d := range []struct {
+		v       *time.Duration
+		initial time.Duration
+	}{{&c.Handshake, 5 * time.Second}, {&c.Send, 2 * time.Second}, {&c.Settle, 250 * time.Millisecond}} {
+		if *d.v <= 0 {
+			*d.v = d.initial
+		}
+	}
+	return c
+}
+
+// host is the one process of a bus that names, grants, judges and repairs. It
+// exists between taking host.lock and letting go of it:
+//
+//	starting ──▶ settling ──▶ serving ──▶ closing ──▶ (lock released)
+//
+//	starting → settling  newHost: listens; the members alive at that moment are noted
+//	settling → serving   all of them are back (ready) or dead, or Settle is over. Until
+//	                     then offers are adopted and clients listed, but nothing is
+//	                     granted: a name or a topic may belong to somebody on his way back
+//	serving → closing    close, by the client or Serve that owns it, or by the host itself
+//	                     when it finds that it lost its lock
+//
+// If it dies in any of these states, nothing in shared memory says so: the data path
+// goes on, clients see their connection end and race for host.lock, and the winner
+// starts here. What the dead host had granted without telling is found in the rings,
+// see holder.
+//
+// # A participant, as the host sees it
+//
+//	connected ──hello──▶ returning ──ready──▶ here ──bye──▶ (gone, slots freed)
+//	                                           └──EOF──▶ away ──pidfd──▶ (dead, repaired)
+//
+// Its subscribers stop gating at the end of the connection. Its publishers keep
+// their slots, since they may still write, until the pidfd proves it dead, or it
+// comes back and offers them, or comes back without.
+//
+// # Goroutines and locks
+//
+// One accepts, one judges, one reads each connection, one serves each request. mu
+// guards all tables; nothing that may block (a ring, a send, an allocation) is done
+// under it. A ring whose lock somebody stopped holds blocks only the requests for
+// that ring; removing a slot never blocks. close joins all of them.
+type host struct {
+	config    HostConfig
+	dir       *BusDir
+	lock      *HostLock
+	listener  *Listener
+	log       *slog.Logger
+	self      uint64 // member id of the process that hosts
+	started   time.Time
+	maxMemory uint64
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+	judge  chan struct{} // look at once
+	ended  chan struct{} // closed when everything is joined
+	once   sync.Once
+
+	settled chan struct{}
+
+	mu       sync.Mutex
+	open     bool // false from close on: no new goroutines
+	unknown  int  // connections before their hello
+	sessions map[*session]struct{}
+	members  map[uint64]*session
+	topics   map[string]*topic
+	waiters  map[string][]*waiter
+	missing  map[uint64]struct{} // members that were alive at the start and are not back
+	serving  bool                // settled is closed
+	reserved uint64              // bytes of topics in the making
+	settleAt time.Time
+}
+
+// newHost serves the bus on a listener. It owns lock and listener from then on,
+// also when it fails; the directory stays the caller's, until close returns.
+func newHost(dir *BusDir, lock *HostLock, ln *Listener, self uint64, c HostConfig, log *slog.Logger) (*host, error) {
+	c = c.withDefaults()
+	h := &host{
+		config: c, dir: dir, lock: lock, listener: ln, log: log, self: self,
+		started: time.Now(), maxMemory: c.MaxMemory,
+		judge: make(chan struct{}, 1), ended: make(chan struct{}), settled: make(chan struct{}),
+		open: true, sessions: map[*session]struct{}{}, members: map[uint64]*session{},
+		topics: map[string]*topic{}, waiters: map[string][]*waiter{}, missing: map[uint64]struct{}{},
+		settleAt: time.Now().Add(c.Settle),
+	}
+	if h.maxMemory == 0 {
+		available, _, err := AvailableMemory()
+		if err != nil {
+			available = 1 << 62
+		}
+		h.maxMemory = available / 2
+	}
+	// A fence for the host's own entries into a biased ring.
+	if err := shm.RegisterMembarrier(); err != nil {
+		h.config.Fenced = true
+	}
+	alive, err := dir.liveMembers()
+	if err != nil {
+		ln.Close()
+		lock.Release()
+		return nil, fmt.Errorf("become the host: %w", err)
+	}
+	for _, id := range alive {
+		if id != self || self == 0 {
+			h.missing[id] = struct{}{}
+		}
+	}
+	h.ctx, h.cancel = context.WithCancel(context.Background())
+	h.mu.Lock()
+	h.settleIfComplete()
+	h.mu.Unlock()
+	h.work.Add(2)
+	go h.accept()
+	go h.watch()
+	log.Info("hosting", "bus", dir.String(), "members", len(alive), "max_memory", h.maxMemory)
+	return h, nil
+}
+
+// close ends the host: nobody new, everybody dropped, all goroutines joined, all
+// regions unmapped, and the lock released last, so that a successor finds the
+// rings quiet. Idempotent, from anywhere but the host's own goroutines.
+func (h *host) close() {
+	h.once.Do(func() {
+		h.mu.Lock()
+		h.open = false
+		sessions := make([]*session, 0, len(h.sessions))
+		for s := range h.sessions {
+			sessions = append(sessions, s)
+		}
+		h.mu.Unlock()
+		h.cancel()
+		h.listener.Close()
+		for _, s := range sessions {
+			s.conn.Close()
+		}
+		h.work.Wait()
+		h.mu.Lock()
+		topics := h.topics
+		h.topics = nil
+		h.mu.Unlock()
+		for _, t := range topics {
+			t.regions.close()
+		}
+		h.lock.Release()
+		close(h.ended)
+	})
+	<-h.ended
+}
+
+// start runs f in a goroutine that close joins; false if the host is closing.
+func (h *host) start(f func()) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.open {
+		return false
+	}
+	h.work.Add(1)
+	go func() {
+		defer h.work.Done()
+		f()
+	}()
+	return true
+}
+
+// accept takes connections until the listener is closed.
+func (h *host) accept() {
+	defer h.work.Done()
+	reserve := openReserve()
+	defer func() { closeReserve(reserve) }()
+	for {
+		conn, err := h.listener.Accept()
+		switch {
+		case err == nil:
+			h.admit(conn)
+		case errors.Is(err, ErrClosed):
+			return
+		case errors.Is(err, ErrNoDescriptors) && reserve != nil:
+			// The one descriptor that was kept back lets us say so.
+			reserve.Close()
+			h.refuseOne()
+			reserve = openReserve()
+		default:
+			h.log.Warn("accept", "error", err)
+			if !h.pause(20 * time.Millisecond) {
+				return
+			}
+			if reserve == nil {
+				reserve = openReserve()
+			}
+		}
+	}
+}
+
+func openReserve() *os.File {
+	f, err := os.Open(os.DevNull)
+	if err != nil {
+		return nil
+	}
+	return f
+}
+
+func closeReserve(f *os.File) {
+	if f != nil {
+		f.Close()
+	}
+}
+
+// refuseOne accepts one connection only to say that it cannot be served.
+func (h *host) refuseOne() {
+	if h.listener.SetDeadline(time.Now().Add(20*time.Millisecond)) != nil {
+		return
+	}
+	conn, err := h.listener.Accept()
+	if h.listener.SetDeadline(time.Time{}) != nil || err != nil {
+		return
+	}
+	h.refuse(conn, fmt.Errorf("%w: the host (pid %d) cannot serve another connection; raise its RLIMIT_NOFILE", ErrNoDescriptors, os.Getpid()))
+}
+
+// refuse tells a connection why and ends it. A fresh connection's buffer is
+// empty, so this does not block.
+func (h *host) refuse(conn *Conn, err error) {
+	h.log.Warn("refuse a connection", "error", err)
+	if err := conn.Send(time.Now().Add(h.config.Send), newErrorMessage(0, err)); err != nil {
+		h.log.Debug("refuse", "error", err)
+	}
+	conn.Close()
+}
+
+// admit starts the session of a new connection, within the limits.
+func (h *host) admit(conn *Conn) {
+	s := newSession(h, conn)
+	h.mu.Lock()
+	var err error
+	switch {
+	case h.unknown >= h.config.MaxUnknown:
+		err = fmt.Errorf("%w: %d connections have not said who they are", ErrTooManyClients, h.unknown)
+	case len(h.sessions)-h.unknown >= h.config.MaxClients:
+		err = fmt.Errorf("%w: the limit is %d", ErrTooManyClients, h.config.MaxClients)
+	case h.open:
+		h.unknown++
+		h.sessions[s] = struct{}{}
+		h.work.Add(1)
+	}
+	open := h.open
+	h.mu.Unlock()
+	switch {
+	case err != nil:
+		h.refuse(conn, err)
+	case !open:
+		conn.Close()
+	default:
+		go s.run()
+	}
+}
+
+// pause waits; false if the host closes meanwhile.
+func (h *host) pause(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-h.ctx.Done():
+		return false
+	}
+}
+
+// settleIfComplete ends the settling if nobody is missing. mu is held.
+func (h *host) settleIfComplete() {
+	if !h.serving && (len(h.missing) == 0 || !time.Now().Before(h.settleAt)) {
+		h.serving = true
+		close(h.settled)
+	}
+}
+
+// await waits until the host serves and the session has come back.
+func (h *host) await(ctx context.Context, s *session) error {
+	for _, c := range []<-chan struct{}{s.here, h.settled} {
+		select {
+		case <-c:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// info describes the host.
+func (h *host) info() HostInfo {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	i := HostInfo{
+		PID: os.Getpid(), Member: h.self, Program: programName(), Version: softwareVersion(),
+		Memory: h.memory(), MaxMemory: h.maxMemory, Cgroup: CgroupOf(0), Started: h.started,
+		Topics: len(h.topics), Clients: len(h.sessions) - h.unknown,
+		Keep: h.config.Keep, Fenced: h.config.Fenced,
+	}
+	if g := h.dir.Group(); g != nil {
+		i.Group = g.Name
+	}
+	return i
+}
+
+func programName() string { return filepath.Base(os.Args[0]) }
+
+// softwareVersion is the version of the module this program was built from.
+func softwareVersion() string {
+	b, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	const module = "github.com/shmbus/shmbus"
+	if b.Main.Path == module {
+		return b.Main.Version
+	}
+	for _, d := range b.Deps {
+		if d.Path == module {
+			return d.Version
+		}
+	}
+	return ""
+}

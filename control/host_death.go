@@ -1,0 +1,225 @@
+package control
+
+import (
+	"fmt"
+	"time"
+)
+
+// This file is what happens when somebody goes, in whatever way. The rules:
+//
+//   - A publisher is dead when its pidfd is readable and its connection has ended,
+//     or, for one that this host has never seen, when its member lock is gone.
+//     Nothing else frees its slots without its word: not time, not the end of the
+//     connection alone.
+//   - A subscriber stops gating when its connection ends.
+//   - If the host itself dies in the middle, the successor finds the slot granted and
+//     judges it again; removing it twice is as good as once.
+
+// end is the end of a connection, however it came.
+func (h *host) end(s *session) {
+	var leaving []*holder
+	waits := false
+	h.mu.Lock()
+	s.ended = true
+	delete(h.sessions, s)
+	if h.members[s.member] == s {
+		delete(h.members, s.member)
+	}
+	h.each(func(d *holder) {
+		switch {
+		case d.session != s || d.state != holderLive:
+		case d.role == rolePublisher:
+			d.state = holderAway
+			waits = true
+		default:
+			d.state = holderDetached
+			leaving = append(leaving, d)
+			waits = true
+		}
+	})
+	h.mu.Unlock()
+	s.cancel()
+	s.conn.Close()
+	for _, d := range leaving {
+		if err := d.removeSlot(); err != nil { // of subscribers: none
+			h.log.Error("detach", "error", err)
+		}
+	}
+	close(s.gone)
+	s.work.Wait()
+	if s.peer == nil {
+		return
+	}
+	if waits {
+		if err := s.peer.WaitExit(h.ctx); err == nil {
+			h.buried(s)
+		}
+	}
+	s.peer.Close()
+}
+
+// buried frees what a process held that is now proven dead. Subscribers first:
+// they cost a word each, a publisher's repair walks the ring.
+func (h *host) buried(s *session) {
+	n := h.dropAll(func(d *holder) bool {
+		return d.session == s && (d.state == holderAway || d.state == holderDetached)
+	})
+	h.log.Info("repaired after a death", "client", s.String(), "slots", n)
+}
+
+// dropAll makes the chosen holders leaving, and removes them. choose is called
+// with mu held.
+func (h *host) dropAll(choose func(*holder) bool) int {
+	var subscribers, publishers []*holder
+	h.mu.Lock()
+	h.each(func(d *holder) {
+		if !choose(d) {
+			return
+		}
+		d.state = holderLeaving
+		if d.role == rolePublisher {
+			publishers = append(publishers, d)
+		} else {
+			subscribers = append(subscribers, d)
+		}
+	})
+	h.mu.Unlock()
+	for _, d := range append(subscribers, publishers...) {
+		h.drop(d)
+	}
+	return len(subscribers) + len(publishers)
+}
+
+// each calls f for every taken slot of every topic. mu is held.
+func (h *host) each(f func(*holder)) {
+	for _, t := range h.topics {
+		t.holders(f)
+	}
+}
+
+// leave frees all that a session holds, at its word.
+func (h *host) leave(s *session) {
+	h.mu.Lock()
+	s.bye = true
+	h.mu.Unlock()
+	h.dropAll(func(d *holder) bool { return d.session == s && (d.state == holderLive || d.state == holderDetached) })
+}
+
+// release frees one slot at the word of its holder. A slot that is not there, or
+// not the sender's, is none of its business any more: that is no error, since a
+// host that died may have freed it already.
+func (h *host) release(s *session, id slotID) error {
+	h.mu.Lock()
+	delete(s.claims, id)
+	h.mu.Unlock()
+	h.dropAll(func(d *holder) bool {
+		mine := d.session == s || s.member != 0 && d.member == s.member
+		return mine && d.id() == id && d.state != holderGranting && d.state != holderLeaving
+	})
+	return nil
+}
+
+// ready: the member has offered all that it holds. What the rings say it holds
+// beyond that, it was granted by a host that died before it could say so, or it
+// left while there was no host.
+func (h *host) ready(s *session) {
+	if s.member != 0 {
+		h.dropAll(func(d *holder) bool {
+			_, claimed := s.claims[d.id()]
+			return d.member == s.member && !claimed && (d.state == holderAway || d.state == holderDetached)
+		})
+	}
+	h.mu.Lock()
+	h.arrive(s)
+	h.mu.Unlock()
+}
+
+// watch judges those who have not come back, and checks that we are the host.
+func (h *host) watch() {
+	defer h.work.Done()
+	settle := time.NewTimer(time.Until(h.settleAt))
+	defer settle.Stop()
+	lock := time.NewTicker(lockEvery)
+	defer lock.Stop()
+	again := time.NewTimer(0)
+	defer again.Stop()
+	for {
+		select {
+		case <-h.ctx.Done():
+			return
+		case <-lock.C:
+			if err := h.lock.Check(); err != nil {
+				h.log.Error("this process is not the host any more", "error", err)
+				go h.close() // joined by whoever owns the host: close waits for it
+			}
+			continue
+		case <-settle.C:
+			h.mu.Lock()
+			h.settleIfComplete()
+			h.mu.Unlock()
+			continue
+		case <-h.judge:
+		case <-again.C:
+		}
+		if h.judgeAbsent() {
+			again.Reset(judgeEvery)
+		}
+	}
+}
+
+// judgeNow makes watch look at once.
+func (h *host) judgeNow() {
+	select {
+	case h.judge <- struct{}{}:
+	default:
+	}
+}
+
+// judgeAbsent asks the kernel for the member locks of all who were here before
+// this host and have not come back. It reports whether some are still absent.
+func (h *host) judgeAbsent() bool {
+	absent := map[uint64]struct{}{}
+	h.mu.Lock()
+	for id := range h.missing {
+		absent[id] = struct{}{}
+	}
+	h.each(func(d *holder) {
+		if d.state == holderAway && d.session == nil {
+			absent[d.member] = struct{}{}
+		}
+	})
+	h.mu.Unlock()
+	dead := map[uint64]bool{}
+	for id := range absent {
+		if !h.present(id) {
+			dead[id] = true
+		}
+	}
+	n := h.dropAll(func(d *holder) bool {
+		return d.state == holderAway && d.session == nil && dead[d.member]
+	})
+	if n > 0 {
+		h.log.Info("repaired after deaths under the previous host", "slots", n)
+	}
+	h.mu.Lock()
+	for id := range dead {
+		delete(h.missing, id)
+	}
+	h.settleIfComplete()
+	h.mu.Unlock()
+	return len(absent) > len(dead)
+}
+
+// present reports whether a member may still be there. Guests, and lossy
+// subscribers without a lock, hold nobody up: time judges them.
+func (h *host) present(member uint64) bool {
+	alive, err := h.dir.MemberAlive(member)
+	if err == nil {
+		return alive
+	}
+	if member == 0 || member>>idBits != 0 {
+		return time.Since(h.started) < guestAbsence
+	}
+	h.log.Debug("judge", "member", member, "error", fmt.Errorf("taken for alive: %w", err))
+	return true
+}
