@@ -84,9 +84,11 @@ type Consumer struct {
 	carry     uint64 // lossy: lost before a record that was given up, told with the next message
 	failed    error  // what every later call returns
 
-	stats  Stats
-	spins  spinBudget
-	waiter *Waiter
+	stats           Stats
+	deliveredAtWait uint64 // what stats.Delivered was at the last wait
+	pauses          uint32 // before looking again while spinning
+	spins           spinBudget
+	waiter          *Waiter
 }
 
 // Stats are a consumer's counters since it was made.

@@ -16,6 +16,7 @@ type Producer struct {
 	entrant
 	parker     atomic.Pointer[Parker] // read by Interrupt
 	max        int
+	fastLimit  uint64 // payloads of this size and more do not take publishBiased; 0: none does
 	sleepsSeen uint64 // subscribers' sleeps that we have woken already
 	guestsSeen uint64
 	spaceSeen  uint64 // publishers' sleeps that we have woken already
@@ -35,6 +36,9 @@ func (r *Ring) Producer(slot int, generation uint32) (*Producer, error) {
 	if g := p.block.generation.Load(); g != generation || r.log.publisherSlots.Load()>>slot&1 == 0 {
 		return nil, fmt.Errorf("%w: publisher slot %d is granted to generation %d, not %d", ErrNoSlot, slot, g, generation)
 	}
+	if !r.options.Fenced && r.guests == nil {
+		p.fastLimit = uint64(p.max) + 1
+	}
 	return p, nil
 }
 
@@ -49,10 +53,10 @@ func (p *Producer) MaxMessage() int { return p.max }
 // is the publish time, monotonic nanoseconds. It does not wait for space, and
 // at most 20 ms for another publisher that is inside ([ErrStalled]).
 // [ErrFull], [ErrTooLarge], [ErrClosed], [ErrCorrupt].
-//
-// Cost, biased, 64 bytes: 5 loads, 9 stores beside the payload's, no locked
-// instruction, no allocation, no system call.
 func (p *Producer) TryPublish(payload []byte, kind uint32, now int64) (uint64, error) {
+	if seq, ok := p.publishBiased(payload, kind, now); ok {
+		return seq, nil
+	}
 	seq, err := p.publish(tryContext, payload, kind, now)
 	if err == ErrFull {
 		add(&p.block.stats.refused, 1)
@@ -75,6 +79,9 @@ const tryWait = 20 * time.Millisecond
 
 // Publish is TryPublish that waits for space, until ctx ends.
 func (p *Producer) Publish(ctx context.Context, payload []byte, kind uint32, now int64) (uint64, error) {
+	if seq, ok := p.publishBiased(payload, kind, now); ok {
+		return seq, nil
+	}
 	for {
 		seq, err := p.publish(ctx, payload, kind, now)
 		if err != ErrFull {
@@ -86,14 +93,49 @@ func (p *Producer) Publish(ctx context.Context, payload []byte, kind uint32, now
 	}
 }
 
+// publishBiased publishes if the ring is biased to us and nothing is due: no
+// PAD, no gate to look at, no word others wait for. What it does is what
+// publish does, flattened; whatever is odd it leaves to publish.
+//
+// tail, sequence and soft are read before we are inside. They are ours alone
+// while the ring is biased to us, which the look at bias then confirms.
+//
+// Cost, 64 bytes: 3 shared loads, 9 stores beside the payload's, 1 call of
+// assembly, no locked instruction, no allocation, no system call.
+func (p *Producer) publishBiased(payload []byte, kind uint32, now int64) (uint64, bool) {
+	n, position := uint64(len(payload)), p.tail
+	extent := extentOf(n)
+	offset := position & p.r.mask
+	if n >= p.fastLimit || offset+extent > p.r.capacity || before(p.soft, position+extent+recordHeader) {
+		return 0, false
+	}
+	p.block.active.Set(p.generation)    // sync(active): the revoker's membarrier orders this before the next load
+	if p.r.log.bias.Load() != p.owned { // sync(bias): pairs with revoke
+		p.block.active.Store(0) // sync(active): pairs with revoke
+		return 0, false
+	}
+	seq := p.sequence
+	p.r.at(position + extent).commit.Set(0)
+	rec := shm.Ref[record](p.r.data, offset)
+	rec.sequence.Set(seq)
+	rec.time.Set(uint64(now))
+	rec.meta.Set(packMeta(kind, p.slot))
+	p.r.data.CopyIn(offset+recordHeader, payload)
+	p.tail, p.sequence = position+extent, seq+1
+	shm.StoreBoth(&rec.commit, uint64(packCommit(stateCommitted, position, n)), &p.block.active, 0) // sync(commit), sync(active): pair with Next, revoke
+	p.count(1, n)
+	if p.r.cursors.sleeps.Load() != p.sleepsSeen { // sync(sleeps): pairs with prepareSleep
+		p.wake()
+	}
+	return seq, true
+}
+
 func (p *Producer) publish(ctx context.Context, payload []byte, kind uint32, now int64) (uint64, error) {
 	if len(payload) > p.max {
 		return 0, p.tooLarge(len(payload))
 	}
-	if !p.enterBiased() {
-		if err := p.enterSlow(ctx); err != nil {
-			return 0, err
-		}
+	if err := p.enter(ctx); err != nil {
+		return 0, err
 	}
 	seq := p.sequence
 	rec, commit, err := p.write(payload, kind, now)
@@ -101,15 +143,10 @@ func (p *Producer) publish(ctx context.Context, payload []byte, kind uint32, now
 		p.leave()
 		return 0, err
 	}
-	if p.biased {
-		p.biased = false
-		// The commit, then the way out: before the first store nothing
-		// happened, after it the record is whole.
-		shm.StoreBoth(&rec.commit, uint64(commit), &p.block.active, 0) // sync(commit), sync(active): pair with Next, revoke
-	} else {
-		rec.commit.Store(uint64(commit)) // sync(commit): pairs with Next
-		p.leaveSlow(true)
-	}
+	// The commit, then the way out: before the first store nothing happened,
+	// after it the record is whole.
+	rec.commit.Store(uint64(commit)) // sync(commit): pairs with Next
+	p.leave()
 	p.count(1, uint64(len(payload)))
 	p.wake()
 	return seq, nil
