@@ -1,0 +1,10 @@
+package shm
+
+// TSC returns the processor's time stamp counter, here that of RDTSC. It is
+// neither a fence nor held back by one: the processor may read it a few dozen
+// instructions early or late. About 10 ns. Of use as a clock only where
+// [TSCUsable]; [TSCScale] makes nanoseconds of it.
+func TSC() uint64
+
+// tscClockSource is the name under which the kernel uses the counter.
+const tscClockSource = "tsc"
