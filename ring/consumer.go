@@ -41,6 +41,8 @@ type ConsumerOptions struct {
 	Mode  Mode
 	Guest bool // its block is in the guest region; lossy only
 	Wait  WaitStrategy
+	// UntilDrained: Wait ends also when Drained comes true.
+	UntilDrained bool
 }
 
 // Attachment is where the host attached a subscriber: the position and

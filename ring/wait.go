@@ -12,7 +12,7 @@ import (
 // parker pk; nil means one of the consumer's own.
 func (c *Consumer) Wait(ctx context.Context, pk *Parker) error {
 	c.Release()
-	if c.ready() {
+	if c.due() {
 		return nil
 	}
 	if c.stop.Load() != 0 {
@@ -38,6 +38,14 @@ func (c *Consumer) Wait(ctx context.Context, pk *Parker) error {
 	return c.park(ctx, pk)
 }
 
+// due reports whether a wait is over: there is something to read, or, where
+// that is waited for, there will be nothing more. The latter must be looked at
+// behind the announcement too: the last publisher may leave between a look
+// before and the reading of the doorbell.
+func (c *Consumer) due() bool {
+	return c.ready() || c.options.UntilDrained && c.Drained()
+}
+
 // spin looks until there is something. On a single processor it yields, or
 // nobody could bring anything.
 func (c *Consumer) spin(ctx context.Context) error {
@@ -45,7 +53,7 @@ func (c *Consumer) spin(ctx context.Context) error {
 		if c.pauses > 0 {
 			shm.Pause(c.pauses)
 		}
-		if c.ready() {
+		if c.due() {
 			return nil
 		}
 		if n%256 == 0 {
@@ -123,12 +131,12 @@ func (c *Consumer) spinBriefly() bool {
 // is, then the announcement, then the barrier, then the look; see wake.
 func (c *Consumer) park(ctx context.Context, pk *Parker) error {
 	if c.waiter == nil {
-		c.waiter = &Waiter{Words: []shm.Wait{{Word: &c.r.log.doorbell}}, Ready: c.ready, Cancel: c.stop}
+		c.waiter = &Waiter{Words: []shm.Wait{{Word: &c.r.log.doorbell}}, Ready: c.due, Cancel: c.stop}
 	}
 	c.waiter.Words[0].Value = c.r.log.doorbell.Load() // sync(doorbell): prepareSleep, pairs with ring
 	c.header.sleeps.Add(1)                            // sync(sleeps): prepareSleep, pairs with wake
 	c.r.barrier()
-	if c.ready() {
+	if c.due() {
 		return nil
 	}
 	c.stats.Parks++
