@@ -73,6 +73,7 @@ type entrant struct {
 
 	alone       int // slow entries since somebody else was inside or waited
 	uncontended bool
+	since       int64 // when a call that must not block began to enter
 }
 
 func newEntrant(r *Ring, slot int, generation uint32) entrant {
@@ -114,6 +115,9 @@ func (e *entrant) enter(ctx context.Context) error {
 }
 
 func (e *entrant) enterSlow(ctx context.Context) error {
+	if ctx == tryContext {
+		e.since = shm.Now()
+	}
 	if err := e.lock(ctx); err != nil {
 		return err
 	}
@@ -170,10 +174,7 @@ func (e *entrant) lock(ctx context.Context) error {
 			shm.Pause(1)
 		}
 	}
-	slept, patience := uint32(0), maxFutexWait
-	if ctx == tryContext {
-		patience = tryWait
-	}
+	slept := uint32(0)
 	for {
 		word := m.Load()
 		if word == 0 {
@@ -191,7 +192,7 @@ func (e *entrant) lock(ctx context.Context) error {
 			word |= lockWaiters
 		}
 		slept = lockWaiters
-		_ = shm.FutexWait(m, word, patience) // any outcome: look again
+		_ = shm.FutexWait(m, word, e.patience(ctx)) // any outcome: look again
 		if m.Load()&identityBits == 0 {
 			continue
 		}
@@ -201,10 +202,22 @@ func (e *entrant) lock(ctx context.Context) error {
 	}
 }
 
+// patience returns how long to wait before looking again.
+func (e *entrant) patience(ctx context.Context) time.Duration {
+	if ctx == tryContext {
+		return tryWait - time.Duration(shm.Now()-e.since)
+	}
+	return maxFutexWait
+}
+
 // blockedBy returns why a wait for the holder of identity must end, or nil.
+// That one holder follows another is no reason to give up early.
 func (e *entrant) blockedBy(ctx context.Context, identity uint32) error {
 	if e.stop.Load() != 0 {
 		return ErrClosed
+	}
+	if ctx == tryContext && e.patience(ctx) > 0 {
+		return nil
 	}
 	if err := ctx.Err(); err != nil {
 		slot := identitySlot(identity)
