@@ -1,0 +1,111 @@
+package bus
+
+import (
+	"context"
+	"runtime"
+
+	"github.com/shmbus/shmbus/ring"
+	"github.com/shmbus/shmbus/shm"
+)
+
+// A Claim is room in the ring for one message, to be filled in place and then
+// committed or aborted. Its sequence is given when it is made, and subscribers
+// wait at it: do not keep it open for long. Several may be open. Filling it
+// needs no lock and may be left to another goroutine; Commit and Abort are
+// calls of its publisher. A Claim keeps its publisher from being collected; if
+// the process dies, the host aborts it.
+type Claim struct {
+	publisher *Publisher
+	shared    *SharedPublisher // nil, or the one it was made by
+	claim     ring.Claim
+	bytes     []byte
+}
+
+// Claim claims room for a message of n bytes. A full ring is met as WhenFull
+// says, except that [DropNewest] has nothing to drop yet and returns
+// [ErrBackpressure] as [Fail] does. Errors as [Publisher.Publish].
+func (p *Publisher) Claim(ctx context.Context, n int) (Claim, error) {
+	c := p.c
+	if !c.enter(inside) {
+		return Claim{}, p.refused()
+	}
+	claim, err := ring.Claim{}, ctx.Err()
+	if err == nil {
+		if c.config.WhenFull == Block {
+			claim, err = c.producer.Claim(ctx, n, c.kind, shm.Now())
+		} else {
+			claim, err = c.producer.TryClaim(n, c.kind, shm.Now())
+		}
+	}
+	return p.claimed(claim, err)
+}
+
+// TryClaim claims room for a message of n bytes if there is space now, and
+// returns [ErrBackpressure] if there is not.
+func (p *Publisher) TryClaim(n int) (Claim, error) {
+	c := p.c
+	if !c.enter(inside) {
+		return Claim{}, p.refused()
+	}
+	claim, err := c.producer.TryClaim(n, c.kind, shm.Now())
+	return p.claimed(claim, err)
+}
+
+// claimed goes out of a call that made a claim or did not.
+func (p *Publisher) claimed(claim ring.Claim, err error) (Claim, error) {
+	c := p.c
+	if err != nil {
+		c.exit(c.rest())
+		runtime.KeepAlive(p)
+		return Claim{}, translate(err)
+	}
+	c.open++
+	c.exit(lent)
+	return Claim{publisher: p, claim: claim, bytes: claim.Bytes()}, nil
+}
+
+// Bytes returns the room, of the length asked for; nil once the claim is over.
+// What it holds before it is written is unspecified.
+func (c *Claim) Bytes() []byte { return c.bytes }
+
+// Sequence returns the sequence the message has.
+func (c *Claim) Sequence() uint64 { return c.claim.Sequence() }
+
+// Commit publishes the message; it never blocks, and it works on a closed
+// publisher too. The bytes are no longer the caller's. Errors: [ErrClosed] if
+// the claim is over already, [ErrOrphaned] if the host aborted it.
+func (c *Claim) Commit() error { return c.end(true) }
+
+// Abort gives the room up; subscribers step over it, and its sequence is never
+// seen. It never blocks. Errors as Commit.
+func (c *Claim) Abort() error { return c.end(false) }
+
+func (c *Claim) end(commit bool) error {
+	if c.publisher == nil {
+		return ErrClosed
+	}
+	if c.shared != nil {
+		c.shared.lockUrgent()
+		defer c.shared.unlock()
+	}
+	p := c.publisher.c
+	// Closed or not: while a claim is open the memory is there. A copy of this
+	// claim may have ended it already; then none may be open any more, and if
+	// others are, the ring finds that this one is over.
+	p.enter(inside)
+	err := error(ErrClosed)
+	switch {
+	case p.open == 0:
+	case commit:
+		err = c.claim.Commit()
+	default:
+		err = c.claim.Abort()
+	}
+	if err == nil {
+		p.open--
+	}
+	p.exit(p.rest())
+	runtime.KeepAlive(c.publisher)
+	c.publisher, c.bytes = nil, nil
+	return translate(err)
+}

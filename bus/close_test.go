@@ -1,0 +1,348 @@
+package bus_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/shmbus/shmbus/bus"
+	"github.com/shmbus/shmbus/bustest"
+)
+
+// mappings returns how many mappings of memfds this process has.
+func mappings(t *testing.T) int {
+	t.Helper()
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Count(string(maps), "/memfd:")
+}
+
+func TestCloseWakes(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		call func(ctx context.Context, b *bustest.Bus, p *bus.Publisher, s *bus.Subscriber) error
+	}{
+		{"Next", func(ctx context.Context, _ *bustest.Bus, _ *bus.Publisher, s *bus.Subscriber) error {
+			_, err := s.Next(ctx)
+			return err
+		}},
+		{"Wait", func(ctx context.Context, _ *bustest.Bus, _ *bus.Publisher, s *bus.Subscriber) error {
+			for { // participants that come and go end a Wait, too
+				if err := s.Wait(ctx); err != nil {
+					return err
+				}
+			}
+		}},
+		{"WaitSubscribers", func(ctx context.Context, _ *bustest.Bus, p *bus.Publisher, _ *bus.Subscriber) error {
+			return p.WaitSubscribers(ctx, 99)
+		}},
+		{"Publish", func(ctx context.Context, _ *bustest.Bus, p *bus.Publisher, _ *bus.Subscriber) error {
+			for {
+				if err := p.Publish(ctx, make([]byte, 100)); err != nil {
+					return err
+				}
+			}
+		}},
+		{"Claim", func(ctx context.Context, _ *bustest.Bus, p *bus.Publisher, _ *bus.Subscriber) error {
+			for {
+				if c, err := p.Claim(ctx, 100); err != nil {
+					return err
+				} else if err := c.Commit(); err != nil {
+					return err
+				}
+			}
+		}},
+	} {
+		for _, who := range []string{"handle", "bus"} {
+			for _, wait := range []bus.WaitStrategy{bus.Adaptive, bus.Spin, bus.Park} {
+				t.Run(fmt.Sprintf("%s/%s/%d", c.name, who, wait), func(t *testing.T) {
+					b := bustest.New(t)
+					p, s := pair(t, b, small, bus.SubscriberConfig{Wait: wait})
+					done := result(func() error { return c.call(contextOf(t), b, p, s) })
+					var err error
+					if who == "bus" {
+						err = b.Close()
+					} else {
+						err = errors.Join(p.Close(), s.Close())
+					}
+					if err != nil {
+						t.Error(err)
+					}
+					if err := await(t, c.name, done); !errors.Is(err, bus.ErrClosed) {
+						t.Errorf("%s returned %v, want ErrClosed", c.name, err)
+					}
+				})
+			}
+		}
+	}
+}
+
+func TestCloseTwice(t *testing.T) {
+	b := bustest.New(t)
+	p, s := pair(t, b, small, bus.SubscriberConfig{})
+	ctx := contextOf(t)
+	for range 3 {
+		if err := errors.Join(p.Close(), s.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+	for name, call := range map[string]func() error{
+		"Publish":      func() error { return p.Publish(ctx, nil) },
+		"TryPublish":   func() error { return p.TryPublish(nil) },
+		"PublishBatch": func() error { _, err := p.PublishBatch(ctx, [][]byte{{}}); return err },
+		"Claim":        func() error { _, err := p.Claim(ctx, 1); return err },
+		"Next":         func() error { _, err := s.Next(ctx); return err },
+		"Poll":         func() error { _, err := s.Poll(nil, 1); return err },
+		"Wait":         func() error { return s.Wait(ctx) },
+	} {
+		if err := call(); !errors.Is(err, bus.ErrClosed) {
+			t.Errorf("%s: %v, want ErrClosed", name, err)
+		}
+	}
+	for range 2 {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := b.Publisher(ctx, "topic", small); !errors.Is(err, bus.ErrClosed) {
+		t.Errorf("Publisher on a closed bus: %v, want ErrClosed", err)
+	}
+	if _, err := b.Topics(ctx); !errors.Is(err, bus.ErrClosed) {
+		t.Errorf("Topics of a closed bus: %v, want ErrClosed", err)
+	}
+}
+
+// TestCloseUnmaps: when everything is closed nothing stays mapped, and a view
+// stays mapped exactly as long as it should.
+func TestCloseUnmaps(t *testing.T) {
+	before := mappings(t)
+	b := bustest.New(t)
+	p, s := pair(t, b, small, bus.SubscriberConfig{})
+	publish(t, p, "still here")
+	m := next(t, s)
+	if err := errors.Join(p.Close(), s.Close(), b.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if got := string(m.Payload); got != "still here" {
+		t.Errorf("the view shows %q after Close", got)
+	}
+	if mappings(t) == before {
+		t.Error("nothing is mapped though a view is out")
+	}
+	if _, err := s.Next(contextOf(t)); !errors.Is(err, bus.ErrClosed) {
+		t.Errorf("Next: %v", err)
+	}
+	bustest.Until(t, "everything to be unmapped", func() bool { return mappings(t) == before })
+	if st := s.Stats(); st.Delivered != 1 {
+		t.Errorf("statistics after Close: %+v", st)
+	}
+	if st := p.Stats(); st.Published != 1 {
+		t.Errorf("statistics after Close: %+v", st)
+	}
+}
+
+// TestCloseLetsGo: a closed reliable subscriber holds nobody back, though its
+// last view is out.
+func TestCloseLetsGo(t *testing.T) {
+	b := bustest.New(t)
+	p, s := pair(t, b, small, bus.SubscriberConfig{})
+	publish(t, p, "0")
+	m := next(t, s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 500 {
+		publish(t, p, fmt.Sprint(i))
+	}
+	_ = len(m.Payload)
+}
+
+func TestCloseWithOpenClaim(t *testing.T) {
+	before := mappings(t)
+	b := bustest.New(t)
+	p, s := pair(t, b, small, bus.SubscriberConfig{UntilDrained: true})
+	ctx := contextOf(t)
+	kept, err := p.Claim(ctx, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	given, err := p.Claim(ctx, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Publish(ctx, nil); !errors.Is(err, bus.ErrClosed) {
+		t.Errorf("Publish: %v, want ErrClosed", err)
+	}
+	copy(kept.Bytes(), "kept")
+	copy(given.Bytes(), "gone")
+	if err := errors.Join(kept.Commit(), given.Abort()); err != nil {
+		t.Errorf("claims of a closed publisher: %v", err)
+	}
+	if err := given.Commit(); !errors.Is(err, bus.ErrClosed) {
+		t.Errorf("a claim twice: %v", err)
+	}
+	expect(t, s, "kept")
+	for _, err := range s.Messages(ctx) {
+		t.Errorf("behind the last: %v", err) // it drains: the slot was given back
+	}
+	if err := errors.Join(s.Close(), b.Close()); err != nil {
+		t.Error(err)
+	}
+	bustest.Until(t, "everything to be unmapped", func() bool { return mappings(t) == before })
+}
+
+// TestCollected: handles that are forgotten are closed.
+func TestCollected(t *testing.T) {
+	b := bustest.New(t)
+	keep := openPublisher(t, b, "topic", small)
+	func() {
+		p, s := pair(t, b, small, bus.SubscriberConfig{})
+		publish(t, p, "x")
+		next(t, s)
+		if _, err := p.Claim(contextOf(t), 4); err != nil {
+			t.Fatal(err)
+		}
+	}()
+	bustest.Until(t, "the forgotten handles to be closed", func() bool {
+		runtime.GC()
+		topics, err := b.Topics(contextOf(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(topics) == 1 && topics[0].Publishers == 1 && topics[0].Subscribers == 0
+	})
+	for range 500 { // neither the subscriber nor the claim holds anybody back
+		publish(t, keep, "goes on")
+	}
+}
+
+// TestCloseRaces closes handles, or the bus, while others use them.
+func TestCloseRaces(t *testing.T) {
+	before := mappings(t)
+	for round := range 60 {
+		b := bustest.New(t)
+		ctx := contextOf(t)
+		var work sync.WaitGroup
+		var closers []func() error
+		var moved atomic.Int64
+		run := func(what string, step func() error) {
+			work.Go(func() {
+				for {
+					if err := step(); err != nil {
+						if !errors.Is(err, bus.ErrClosed) {
+							t.Errorf("%s: %v", what, err)
+						}
+						return
+					}
+					moved.Add(1)
+				}
+			})
+		}
+		for n := range 2 {
+			c := small
+			c.WhenFull = bus.WhenFull(round % 3)
+			p := openPublisher(t, b, "topic", c)
+			s := openSubscriber(t, b, "topic", bus.SubscriberConfig{Mode: bus.Mode((round + n) % 2)})
+			closers = append(closers, p.Close, s.Close)
+			run("publisher", func() error {
+				if err := p.Publish(ctx, make([]byte, 50)); err != nil && !errors.Is(err, bus.ErrBackpressure) {
+					return err
+				}
+				c, err := p.Claim(ctx, 10)
+				if errors.Is(err, bus.ErrBackpressure) {
+					return nil
+				}
+				if err != nil {
+					return err
+				}
+				copy(c.Bytes(), "0123456789")
+				return c.Commit()
+			})
+			run("subscriber", func() error {
+				m, err := s.Next(ctx)
+				for _, b := range m.Payload {
+					_ = b
+				}
+				return err
+			})
+		}
+		closers = append(closers, b.Close)
+		bustest.Until(t, "some traffic", func() bool { return moved.Load() > int64(round*10) })
+		for i := range closers {
+			work.Go(func() {
+				if err := closers[(i+round)%len(closers)](); err != nil {
+					t.Errorf("Close: %v", err)
+				}
+			})
+		}
+		work.Wait()
+	}
+	bustest.Until(t, "everything to be unmapped", func() bool { return mappings(t) == before })
+}
+
+// TestCloseInPoll closes from within the function that Poll calls.
+func TestCloseInPoll(t *testing.T) {
+	b := bustest.New(t)
+	p, s := pair(t, b, small, bus.SubscriberConfig{})
+	publish(t, p, "one")
+	publish(t, p, "two")
+	n := 0
+	_, err := s.Poll(func(m bus.Message, _ bool) error {
+		n++
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+		if string(m.Payload) != "one" {
+			t.Errorf("got %q", m.Payload)
+		}
+		return nil
+	}, 9)
+	if n != 1 || !errors.Is(err, bus.ErrClosed) {
+		t.Errorf("Poll called %d times and returned %v, want once and ErrClosed", n, err)
+	}
+}
+
+func TestConcurrentUsePanics(t *testing.T) {
+	b := bustest.New(t)
+	p, s := pair(t, b, small, bus.SubscriberConfig{})
+	ctx, cancel := context.WithCancel(contextOf(t))
+	misuse := func(call func()) (text string) {
+		defer func() {
+			if v := recover(); v != nil {
+				text = fmt.Sprint(v)
+			}
+		}()
+		call()
+		return ""
+	}
+	for name, c := range map[string]struct{ blocked, other func() }{
+		"publisher":  {func() { _ = p.WaitSubscribers(ctx, 99) }, func() { _ = p.TryPublish(nil) }},
+		"subscriber": {func() { _, _ = s.Next(ctx) }, func() { _, _ = s.Poll(func(bus.Message, bool) error { return nil }, 1) }},
+	} {
+		var work sync.WaitGroup
+		work.Go(func() {
+			for ctx.Err() == nil {
+				misuse(c.blocked)
+			}
+		})
+		bustest.Until(t, name+" to panic", func() bool {
+			text := misuse(c.other)
+			return strings.Contains(text, "concurrent use")
+		})
+		cancel()
+		work.Wait()
+		ctx, cancel = context.WithCancel(contextOf(t))
+	}
+	cancel()
+}

@@ -1,0 +1,95 @@
+package bus
+
+import (
+	"sync"
+
+	"github.com/shmbus/shmbus/control"
+)
+
+// participant is what a Publisher and a Subscriber have in common: a slot of a
+// topic and the mapping that goes with it, given back in two steps. First it
+// leaves: the host takes the slot back and publishers no longer wait for it.
+// Then it unmaps. What may happen when, once it is closed:
+//
+//	               subscriber        publisher
+//	call inside    neither           neither
+//	views out      leaves            neither: others must not write where a claim is being filled
+//	idle           leaves, unmaps    leaves, unmaps
+type participant struct {
+	guard
+	bus       *Bus
+	grant     *control.Grant
+	publisher bool
+	interrupt func() // makes a blocked call return
+	retire    func() // the last look at the mapped memory: flush, keep the statistics
+
+	mu       sync.Mutex
+	left     bool
+	unmapped bool
+}
+
+// close marks and wakes, and gives back what it may now. Any goroutine. Only
+// the first call does anything.
+func (p *participant) close() error {
+	if !p.shut() {
+		return nil
+	}
+	p.interrupt()
+	return p.settle(false)
+}
+
+// abandon closes for a handle that was collected: no call is inside and no
+// view is reachable.
+func (p *participant) abandon() {
+	if p.shut() {
+		p.interrupt()
+	}
+	_ = p.settle(true) // there is nobody to tell
+}
+
+// exit goes out of a call.
+func (p *participant) exit(as uint32) {
+	if p.out(as) {
+		_ = p.settle(false) // Close, which returned long ago, would have to say it
+	}
+}
+
+// settle gives back what a closed participant may give back in the state it
+// is in. abandoned says that views do not count any more.
+func (p *participant) settle(abandoned bool) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	state := p.state.Load() // sync(bus.guard): settling, pairs with enter and out
+	if state == inside || state == polling {
+		return nil // its way out leads here again
+	}
+	free := state == idle || abandoned
+	if p.unmapped || !free && (p.publisher || p.left) {
+		p.bus.wake()
+		return nil
+	}
+	var err error
+	first := !p.left
+	if first {
+		p.left = true
+		p.retire()
+		err = p.grant.Leave()
+	}
+	if free {
+		p.unmapped = true
+		if e := p.grant.Release(); err == nil {
+			err = e
+		}
+	}
+	if first {
+		p.bus.forget(p)
+	}
+	return translate(err)
+}
+
+// over reports whether everything is given back.
+func (p *participant) over() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.unmapped
+}
