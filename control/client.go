@@ -48,11 +48,11 @@ const (
 // Client is a participant's end of a bus: a connection to the host, and the host
 // itself if this process is the one. It comes back by itself when the host goes:
 //
-//	        ┌────────── the connection ends ───────────┐
-//	        ▼                                          │
-//	     seeking ──▶ greeting ──▶ returning ──▶ here ──┘── Close ──▶ closed
-//	      │   ▲
-//	      └───┴ nobody listens and host.lock is free: host the bus, then connect to oneself
+//	   ┌────────── the connection ends ───────────┐
+//	   ▼                                          │
+//	seeking ──▶ greeting ──▶ returning ──▶ here ──┘── Close ──▶ closed
+//	 │   ▲
+//	 └───┴ nobody listens and host.lock is free: host the bus, then connect to oneself
 //
 // In every state its slots stay valid and its rings go on; requests made meanwhile
 // wait. If the process dies in any of them, the host (or the next one) finds out by

@@ -213,4 +213,3 @@ func (c *Client) offer(g *Grant) error {
 	_, err := c.do(ctx, call)
 	return err
 }
-

@@ -27,7 +27,8 @@ func (h *host) end(s *session) {
 	}
 	h.each(func(d *holder) {
 		switch {
-		case d.session != s || d.state != holderLive:
+		case !h.open || d.session != s || d.state != holderLive:
+			// When the host ends, everybody keeps what he has, for the next one.
 		case d.role == rolePublisher:
 			d.state = holderAway
 			waits = true

@@ -505,4 +505,3 @@ func (h *host) attach(ctx context.Context, s *session, id uint64, d *holder, spe
 		}
 	}
 }
-
