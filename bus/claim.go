@@ -35,13 +35,16 @@ func (p *Publisher) Claim(ctx context.Context, n int) (Claim, error) {
 			claim, err = c.producer.Claim(ctx, n, c.kind, shm.Now())
 		} else {
 			claim, err = c.producer.TryClaim(n, c.kind, shm.Now())
+			for again(ctx, &err) {
+				claim, err = c.producer.TryClaim(n, c.kind, shm.Now())
+			}
 		}
 	}
 	return p.claimed(claim, err)
 }
 
 // TryClaim claims room for a message of n bytes if there is space now, and
-// returns [ErrBackpressure] if there is not.
+// returns [ErrBackpressure] if there is not; see [Publisher.TryPublish].
 func (p *Publisher) TryClaim(n int) (Claim, error) {
 	c := p.c
 	if !c.enter(inside) {

@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"time"
 
@@ -32,7 +33,6 @@ type publisher struct {
 	kind     uint32
 	asked    uint32 // calls that did not look at their context
 	open     int    // claims not yet committed or aborted
-	one      [1][]byte
 	final    PublisherStats
 }
 
@@ -81,8 +81,9 @@ func (p *Publisher) Publish(ctx context.Context, payload []byte) error {
 }
 
 // TryPublish publishes payload, which it copies, if there is space now, and
-// returns [ErrBackpressure] if there is not, whatever WhenFull says. It may
-// wait for another publisher to leave the ring. Errors otherwise as Publish.
+// returns [ErrBackpressure] if there is not, whatever WhenFull says. It waits
+// 20 ms at most for another publisher to leave the ring, then it returns
+// [ErrStalled]. Errors otherwise as Publish.
 func (p *Publisher) TryPublish(payload []byte) error {
 	c := p.c
 	if !c.enter(inside) {
@@ -220,17 +221,31 @@ func (c *publisher) ended(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// publishOrNot publishes if there is space, by Fail or DropNewest. The ring
-// takes a context only with a batch, and it is needed for a stalled lock.
+// publishOrNot publishes if there is space, by Fail or DropNewest.
 func (c *publisher) publishOrNot(ctx context.Context, payload []byte) error {
-	c.one[0] = payload
-	_, err := c.producer.PublishBatch(ctx, c.one[:], c.kind, shm.Now(), false)
-	c.one[0] = nil
+	_, err := c.producer.TryPublish(payload, c.kind, shm.Now())
+	for again(ctx, &err) {
+		_, err = c.producer.TryPublish(payload, c.kind, shm.Now())
+	}
 	if err == ring.ErrFull && c.config.WhenFull == DropNewest {
 		c.producer.CountDropped(1)
 		return nil
 	}
 	return err
+}
+
+// again reports whether to try once more: what must not wait for space may
+// wait for the lock, but the ring gives that up early. Once ctx has ended, err
+// says so too.
+func again(ctx context.Context, err *error) bool {
+	if *err == nil || !errors.Is(*err, ring.ErrStalled) {
+		return false
+	}
+	if ended := ctx.Err(); ended != nil {
+		*err = fmt.Errorf("%w: %w", *err, ended)
+		return false
+	}
+	return true
 }
 
 func (c *publisher) stats() PublisherStats {

@@ -31,8 +31,9 @@ func (p *Publisher) Shared() *SharedPublisher {
 // Publish is [Publisher.Publish].
 func (s *SharedPublisher) Publish(ctx context.Context, payload []byte) error {
 	if s.p.c.config.WhenFull == Block {
-		if err := s.TryPublish(payload); err != ErrBackpressure {
-			return err
+		// Almost always this is all there is to do.
+		if err := s.TryPublish(payload); err == nil {
+			return nil
 		}
 	}
 	_, err := waitShared(ctx, s, func(ctx context.Context) (int, error) { return 0, s.p.Publish(ctx, payload) })

@@ -21,7 +21,7 @@ func TestExamples(t *testing.T) {
 	want := map[string]string{
 		"quickstart":   "0: hello, Ada\n1: hello, Grace\n2: hello, Barbara\n",
 		"zerocopy":     "message 0: 524288 bytes, sum 2147450880\nmessage 1: 524288 bytes, sum 2212986880\naborted: 1\n",
-		"backpressure": "Fail: 25 messages, then backpressure: true\nDropNewest: 5 dropped\nBlock, nobody reads: context deadline exceeded\nBlock, somebody reads: \"at last\", <nil>\n",
+		"backpressure": "Fail: 25 messages, then backpressure: true\nDropNewest: 5 dropped\nBlock, nobody reads: context deadline exceeded\nBlock, somebody reads: 99 bytes, <nil>\n",
 		"lossy":        "lost some: true\ndelivered + lost = 10000\n",
 		"httpservice":  "status 202, event 0: it works\n",
 	}

@@ -57,7 +57,7 @@ func run() error {
 	fmt.Printf("Fail: %d messages, then backpressure: %t\n", n, errors.Is(err, bus.ErrBackpressure))
 
 	for range 5 {
-		if err := dropping.Publish(ctx, []byte("lost")); err != nil {
+		if err := dropping.Publish(ctx, make([]byte, 100)); err != nil {
 			return err
 		}
 	}
@@ -69,7 +69,7 @@ func run() error {
 	fmt.Printf("Block, nobody reads: %v\n", err)
 
 	done := make(chan error)
-	go func() { done <- blocking.Publish(ctx, []byte("at last")) }()
+	go func() { done <- blocking.Publish(ctx, make([]byte, 99)) }()
 	for range n {
 		if _, err := sub.Next(ctx); err != nil {
 			return err
@@ -79,6 +79,6 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("Block, somebody reads: %q, %v\n", m.Payload, <-done)
+	fmt.Printf("Block, somebody reads: %d bytes, %v\n", len(m.Payload), <-done)
 	return nil
 }
