@@ -74,6 +74,25 @@ func participant(t *testing.T, root, role, topic, name string) (c *child, hostin
 	return c, hosting
 }
 
+// stop returns when every thread of the child is stopped.
+func (c *child) stop() {
+	c.t.Helper()
+	if err := c.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		c.t.Fatal(err)
+	}
+	var status syscall.WaitStatus
+	for {
+		_, err := syscall.Wait4(c.cmd.Process.Pid, &status, syscall.WUNTRACED, nil)
+		if errors.Is(err, syscall.EINTR) {
+			continue
+		}
+		if err != nil || !status.Stopped() {
+			c.t.Fatalf("stop: %v, status %#x", err, status)
+		}
+		return
+	}
+}
+
 // counts waits until a topic has so many publishers and subscribers.
 func counts(t *testing.T, c *Client, topic string, publishers, subscribers int) TopicInfo {
 	t.Helper()
@@ -235,11 +254,8 @@ func TestHostAndPublisherDieTogether(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Stopped first, so that neither sees the other die.
-	for _, c := range []*child{host, dead} {
-		if err := c.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-			t.Fatal(err)
-		}
-	}
+	host.stop()
+	dead.stop()
 	host.kill()
 	dead.kill()
 	b := dial(t, Config{Dir: root})
@@ -257,9 +273,7 @@ func TestAbsentMemberIsJudgedByItsLock(t *testing.T) {
 	a := dial(t, Config{Dir: root})
 	p := publisher(t, a, PublisherRequest{Topic: "t"})
 	absent, _ := participant(t, root, "publish", "t", "absent")
-	if err := absent.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	absent.stop()
 	host.kill()
 	eventually(t, func() error {
 		if i := counts(t, a, "t", 2, 0); len(i.Quarantined) != 1 {
@@ -313,9 +327,7 @@ func TestStoppedHostIsNamed(t *testing.T) {
 	root := busRoot(t)
 	host, _ := participant(t, root, "none", "", "")
 	a := dial(t, Config{Dir: root})
-	if err := host.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	host.stop()
 	ctx, cancel := context.WithTimeout(soon(t), 100*time.Millisecond)
 	defer cancel()
 	_, err := Dial(ctx, Config{Dir: root})

@@ -64,17 +64,20 @@ func Serve(ctx context.Context, config Config, ready func(addr string)) error {
 }
 
 // becomeHost takes the lock of the bus and serves it.
-func becomeHost(config Config, ln *Listener, log *slog.Logger) (h *host, member *Member, dir *BusDir, err error) {
-	if dir, err = openDir(config, true); err != nil {
+func becomeHost(config Config, ln *Listener, log *slog.Logger) (h *host, m *Member, d *BusDir, err error) {
+	dir, err := openDir(config, true)
+	if err != nil {
 		return nil, nil, nil, err
 	}
+	var member *Member
 	defer func() {
-		if err != nil {
-			if member != nil {
-				member.Close()
-			}
-			dir.Close()
+		if err == nil {
+			return
 		}
+		if member != nil {
+			member.Close()
+		}
+		dir.Close()
 	}()
 	lock, ok, err := dir.TryHostLock()
 	if err != nil {
@@ -88,7 +91,7 @@ func becomeHost(config Config, ln *Listener, log *slog.Logger) (h *host, member 
 	}
 	if ln == nil {
 		if ln, err = Listen(dir); err != nil {
-			return nil, member, nil, errors.Join(err, lock.Release())
+			return nil, nil, nil, errors.Join(err, lock.Release())
 		}
 	}
 	h, err = newHost(dir, lock, ln, member.ID(), config.Host, log)
