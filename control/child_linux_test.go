@@ -49,6 +49,7 @@ func untilParentEnds() { io.Copy(io.Discard, os.Stdin) }
 type child struct {
 	t     *testing.T
 	cmd   *exec.Cmd
+	stdin io.Writer
 	lines chan string
 }
 
@@ -73,7 +74,7 @@ func startChild(t *testing.T, uid, gid int, name string, args ...string) *child 
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	c := &child{t: t, cmd: cmd, lines: make(chan string, 16)}
+	c := &child{t: t, cmd: cmd, stdin: stdin, lines: make(chan string, 16)}
 	go func() {
 		defer close(c.lines)
 		for s := bufio.NewScanner(stdout); s.Scan(); {

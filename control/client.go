@@ -43,6 +43,7 @@ const (
 	noHostGrace  = 500 * time.Millisecond  // survivors of a dead host elect a new one meanwhile
 	releaseGrace = time.Second             // how long Release and Close wait for the host's answer
 	sendPatience = 2 * time.Second         // a host that does not read for so long is not waited for
+	longAway     = 2 * time.Second         // who has been without a host for so long looks for one less often
 )
 
 // Client is a participant's end of a bus: a connection to the host, and the host
@@ -161,7 +162,7 @@ func (c *Client) memberID() uint64 {
 func (c *Client) Hosting() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.host != nil
+	return c.host != nil && c.host.ctx.Err() == nil // a host that lost its lock has ended
 }
 
 // Dir returns the bus's directory, for people.

@@ -52,6 +52,8 @@ func (c *Client) connect(ctx context.Context, first bool) (*link, error) {
 		case !first && isFinal(err):
 			c.log.Warn("come back", "error", err)
 			wait += 100 * time.Millisecond
+		case !first && waited > longAway:
+			wait += 100 * time.Millisecond
 		case !first:
 		case isFinal(err):
 			return nil, err

@@ -127,6 +127,7 @@ type host struct {
 	mu       sync.Mutex
 	open     bool // false from close on: no new goroutines
 	unknown  int  // connections before their hello
+	known    int  // and after it
 	sessions map[*session]struct{}
 	members  map[uint64]*session
 	topics   map[string]*topic
@@ -213,21 +214,6 @@ func (h *host) close() {
 	<-h.ended
 }
 
-// start runs f in a goroutine that close joins; false if the host is closing.
-func (h *host) start(f func()) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if !h.open {
-		return false
-	}
-	h.work.Add(1)
-	go func() {
-		defer h.work.Done()
-		f()
-	}()
-	return true
-}
-
 // accept takes connections until the listener is closed.
 func (h *host) accept() {
 	defer h.work.Done()
@@ -301,8 +287,6 @@ func (h *host) admit(conn *Conn) {
 	switch {
 	case h.unknown >= h.config.MaxUnknown:
 		err = fmt.Errorf("%w: %d connections have not said who they are", ErrTooManyClients, h.unknown)
-	case len(h.sessions)-h.unknown >= h.config.MaxClients:
-		err = fmt.Errorf("%w: the limit is %d", ErrTooManyClients, h.config.MaxClients)
 	case h.open:
 		h.unknown++
 		h.sessions[s] = struct{}{}
@@ -354,14 +338,14 @@ func (h *host) await(ctx context.Context, s *session) error {
 
 // info describes the host.
 func (h *host) info() HostInfo {
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	i := HostInfo{
 		PID: os.Getpid(), Member: h.self, Program: programName(), Version: softwareVersion(),
-		Memory: h.memory(), MaxMemory: h.maxMemory, Cgroup: CgroupOf(0), Started: h.started,
-		Topics: len(h.topics), Clients: len(h.sessions) - h.unknown,
+		MaxMemory: h.maxMemory, Cgroup: CgroupOf(0), Started: h.started,
 		Keep: h.config.Keep, Fenced: h.config.Fenced,
 	}
+	h.mu.Lock()
+	i.Memory, i.Topics, i.Clients = h.memory(), len(h.topics), h.known
+	h.mu.Unlock()
 	if g := h.dir.Group(); g != nil {
 		i.Group = g.Name
 	}

@@ -21,7 +21,11 @@ func (h *host) end(s *session) {
 	waits := false
 	h.mu.Lock()
 	s.ended = true
-	delete(h.sessions, s)
+	if delete(h.sessions, s); s.known {
+		h.known--
+	} else {
+		h.unknown--
+	}
 	if h.members[s.member] == s {
 		delete(h.members, s.member)
 	}

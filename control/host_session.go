@@ -31,6 +31,7 @@ type session struct {
 	membarrier bool
 
 	// Guarded by the host's mutex.
+	known    bool // it has said who it is
 	ended    bool
 	bye      bool
 	ready    bool
@@ -50,9 +51,6 @@ func newSession(h *host, conn *Conn) *session {
 func (s *session) run() {
 	defer s.host.work.Done()
 	err := s.greet()
-	s.host.mu.Lock()
-	s.host.unknown--
-	s.host.mu.Unlock()
 	if err == nil {
 		err = s.serve()
 	}
@@ -182,6 +180,12 @@ func (s *session) identify(m *helloRequest) error {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.known >= h.config.MaxClients {
+		return fmt.Errorf("%w: the limit is %d", ErrTooManyClients, h.config.MaxClients)
+	}
+	s.known = true
+	h.unknown--
+	h.known++
 	if s.member != 0 {
 		h.members[s.member] = s
 	}

@@ -1,0 +1,81 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// A host that runs out of descriptors: topics until it says so, then one less.
+var _ = childProgram("crowded", func(args []string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), watchdog)
+	defer cancel()
+	c, err := Dial(ctx, Config{Dir: args[0], Host: HostConfig{MaxMemory: 1 << 30}})
+	if err != nil {
+		return err
+	}
+	if _, err := c.Publisher(ctx, PublisherRequest{Topic: "first", Capacity: 4096}); err != nil {
+		return err
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 64, Max: 64}); err != nil {
+		return err
+	}
+	var grants []*Grant
+	for i := range 64 {
+		g, err := c.Publisher(ctx, PublisherRequest{Topic: fmt.Sprint("t", i), Capacity: 4096})
+		if err == nil {
+			grants = append(grants, g)
+			continue
+		}
+		if !errors.Is(err, ErrNoDescriptors) {
+			return err
+		}
+		break
+	}
+	// Eat what is left, so that accepting finds none.
+	var eaten []*os.File
+	for {
+		f, err := os.Open(os.DevNull)
+		if err != nil {
+			break
+		}
+		eaten = append(eaten, f)
+	}
+	fmt.Println("crowded", len(grants) > 2)
+	var word string
+	if _, err := fmt.Scanln(&word); err != nil {
+		return err
+	}
+	CloseFiles(eaten)
+	for _, g := range grants {
+		if err := g.Release(); err != nil {
+			return err
+		}
+	}
+	g, err := c.Publisher(ctx, PublisherRequest{Topic: "again"})
+	if err != nil {
+		return err
+	}
+	fmt.Println("again", g.CreatedTopic)
+	untilParentEnds()
+	return nil
+})
+
+func TestHostOutOfDescriptorsSaysSo(t *testing.T) {
+	root := busRoot(t)
+	host := startChild(t, os.Getuid(), os.Getgid(), "crowded", root)
+	expectLines(t, host, "crowded true")
+	_, err := Dial(soon(t), Config{Dir: root, NeverHost: true})
+	if !errors.Is(err, ErrNoDescriptors) || !strings.Contains(err.Error(), fmt.Sprint(host.cmd.Process.Pid)) {
+		t.Errorf("join: got %v, want ErrNoDescriptors with the host's pid", err)
+	}
+	fmt.Fprintln(host.stdin, "go")
+	expectLines(t, host, "again true")
+	c := dial(t, Config{Dir: root, NeverHost: true})
+	publisher(t, c, PublisherRequest{Topic: "first"})
+}
