@@ -83,7 +83,7 @@ func NextGeneration(g uint32) uint32 { return g%MaxGeneration + 1 }
 
 // AddPublisher grants a publisher slot, whose block has memory, to a
 // generation greater than the slot's last. A death in here leaves the slot not
-// granted.
+// granted, or granted to nobody, which the next host finds in the bitmap.
 func (h *Host) AddPublisher(slot int, gen uint32, member uint64, name string) error {
 	if err := h.r.checkGrant(slot, h.r.geometry.publishers, gen, name); err != nil {
 		return err
@@ -95,8 +95,11 @@ func (h *Host) AddPublisher(slot int, gen uint32, member uint64, name string) er
 	b.stats = publisherStats{}
 	b.member, b.nameLen = member, uint32(copy(b.name[:], name))
 	b.generation.Store(gen)
+	// The slot, then the count: who reads them the other way round, as Counts
+	// does, never finds that publishers were here and none is, before the
+	// first one has left.
+	h.r.log.publisherSlots.Or(1 << slot) // sync(slots): pairs with Publishers, Counts
 	h.r.log.publishersEver.Add(1)
-	h.r.log.publisherSlots.Or(1 << slot) // sync(slots): pairs with Publishers
 	h.Wake()
 	return nil
 }

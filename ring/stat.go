@@ -16,10 +16,8 @@ type Counts struct {
 
 // Counts reads how many participants there are.
 func (r *Ring) Counts() Counts {
-	c := Counts{
-		Publishers:     bits.OnesCount64(r.log.publisherSlots.Load()), // sync(slots): pairs with AddPublisher, RemovePublisher
-		PublishersEver: r.log.publishersEver.Load(), SubscribersEver: r.log.subscribersEver.Load(),
-	}
+	c := Counts{PublishersEver: r.log.publishersEver.Load(), SubscribersEver: r.log.subscribersEver.Load()}
+	c.Publishers = bits.OnesCount64(r.log.publisherSlots.Load()) // sync(slots): behind the count; pairs with AddPublisher, RemovePublisher
 	for i := range r.log.subscriberSlots {
 		c.Subscribers += bits.OnesCount64(r.log.subscriberSlots[i].Load()) + bits.OnesCount64(r.log.guestSlots[i].Load())
 	}
