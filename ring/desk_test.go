@@ -111,7 +111,7 @@ func (d *desk) handle(ctx context.Context, q request) reply {
 	return a
 }
 
-func (d *desk) open(context.Context, *request, *reply) error {
+func (d *desk) open(_ context.Context, q *request, _ *reply) error {
 	o, err := Peek(d.maps.logRO[:headerPage])
 	if err != nil {
 		return err
@@ -124,10 +124,14 @@ func (d *desk) open(context.Context, *request, *reply) error {
 	m := &d.maps
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	var read, written []byte
+	if q.Wait {
+		read, written = m.guestsRO[:c], m.guestsRW[:c]
+	}
 	var errs [3]error
-	d.pub, errs[0] = Open(m.logRW[:l], m.cursorsRO[:c], m.guestsRO[:c])
-	d.sub, errs[1] = Open(m.logRO[:l], m.cursorsRW[:c], m.guestsRO[:c])
-	d.gst, errs[2] = Open(m.logRO[:l], m.cursorsRO[:c], m.guestsRW[:c])
+	d.pub, errs[0] = Open(m.logRW[:l], m.cursorsRO[:c], read)
+	d.sub, errs[1] = Open(m.logRO[:l], m.cursorsRW[:c], read)
+	d.gst, errs[2] = Open(m.logRO[:l], m.cursorsRO[:c], written)
 	d.producers, d.consumers, d.claims = map[int]*Producer{}, map[int]*Consumer{}, map[uint64]*Claim{}
 	return errors.Join(errs[:]...)
 }

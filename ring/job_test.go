@@ -208,7 +208,7 @@ func sleepForRecord(c *Consumer) error {
 	value := bell.Load()
 	c.header.sleeps.Add(1)
 	c.r.barrier()
-	if c.ready() {
+	if c.due() {
 		return nil
 	}
 	if err := shm.FutexWait(bell, value, hangLimit/4); err != nil {

@@ -141,7 +141,7 @@ func (r *room) attach(i int, spec SubscriberSpec, wait WaitStrategy) (*subscribe
 	if s.attach, err = r.host.AddSubscriber(r.t.Context(), spec); err != nil {
 		return nil, err
 	}
-	q := request{Op: "consumer", Slot: i, Gen: s.gen, Attach: s.attach, Options: ConsumerOptions{Mode: spec.Mode, Guest: spec.Guest, Wait: wait}}
+	q := request{Op: "consumer", Slot: i, Gen: s.gen, Attach: s.attach, Options: ConsumerOptions{Mode: spec.Mode, Guest: spec.Guest, Wait: wait, UntilDrained: true}}
 	if err := s.at.call(r.t.Context(), q).err(); err != nil {
 		r.t.Fatal(err)
 	}

@@ -177,37 +177,54 @@ type room struct {
 // room lays a fresh ring out at the site and opens it everywhere.
 func (s *site) room(t testing.TB, capacity uint64) *room {
 	t.Helper()
+	return s.roomWith(t, capacity, false)
+}
+
+// roomWith does so with a guest region or without: with one, publishers take a
+// longer way, because they look whether guests sleep.
+func (s *site) roomWith(t testing.TB, capacity uint64, guests bool) *room {
+	t.Helper()
 	o := Options{
 		Capacity: capacity, Publishers: sitePublishers, Subscribers: siteSubscribers,
 		Fenced: s.config.fenced, Start: s.config.start, Label: "suite", ID: 0x5eed,
 	}
-	r := layOut(t, s.maps.logRW, s.maps.cursorsRW, s.maps.guestsRW, o)
+	var region []byte
+	if guests {
+		region = s.maps.guestsRW
+	}
+	r := layOut(t, s.maps.logRW, s.maps.cursorsRW, region, o)
 	r.site = s
 	watch(t, r.ring)
 	clear(s.maps.aux)
 	for _, m := range s.members {
-		if err := m.call(t.Context(), request{Op: "open"}).err(); err != nil {
+		if err := m.call(t.Context(), request{Op: "open", Wait: guests}).err(); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return r
 }
 
-// layOut formats a ring at the beginning of these regions.
+// layOut formats a ring at the beginning of these regions; guests may be nil.
 func layOut(t testing.TB, log, cursors, guests []byte, o Options) *room {
 	t.Helper()
 	g, err := o.Geometry()
 	if err != nil {
 		t.Fatal(err)
 	}
-	log, cursors, guests = log[:g.LogSize()], cursors[:g.CursorSize()], guests[:g.CursorSize()]
+	log, cursors = log[:g.LogSize()], cursors[:g.CursorSize()]
 	clear(log)
 	clear(cursors)
-	clear(guests)
-	ring, err := &Ring{}, errors.Join(Format(log, cursors, o), FormatGuests(guests, o))
-	if err == nil {
-		ring, err = Open(log, cursors, guests)
+	if err := Format(log, cursors, o); err != nil {
+		t.Fatal(err)
 	}
+	if guests != nil {
+		guests = guests[:g.CursorSize()]
+		clear(guests)
+		if err := FormatGuests(guests, o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ring, err := Open(log, cursors, guests)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +250,7 @@ func newHeapRoom(t testing.TB, o Options) *room {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := layOut(t, shm.AlignedBytes(int(g.LogSize())), shm.AlignedBytes(int(g.CursorSize())), shm.AlignedBytes(int(g.CursorSize())), o)
+	r := layOut(t, shm.AlignedBytes(int(g.LogSize())), shm.AlignedBytes(int(g.CursorSize())), nil, o)
 	watch(t, r.ring)
 	return r
 }
