@@ -1,0 +1,156 @@
+package python
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/shmbus/shmbus/bus"
+	"github.com/shmbus/shmbus/bustest"
+)
+
+// start runs sub.py on the bus, under a context that ends it with the test.
+func start(t *testing.T, b *bustest.Bus, args ...string) (wait func() (stdout, stderr string)) {
+	t.Helper()
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Skip("no python3 here")
+	}
+	names, err := os.ReadDir(b.Dir)
+	if err != nil || len(names) != 1 {
+		t.Fatalf("want one bus in %s: %v, %v", b.Dir, names, err)
+	}
+	cmd := exec.CommandContext(bustest.Context(t), python, append([]string{"sub.py", "--dir", b.Dir, "--bus", names[0].Name()}, args...)...)
+	var out, complaints bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &complaints
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return func() (string, string) {
+		t.Helper()
+		if err := cmd.Wait(); err != nil {
+			t.Fatalf("sub.py: %v\n%s", err, complaints.String())
+		}
+		return out.String(), complaints.String()
+	}
+}
+
+// message is the n-th message: of every length up to a few records, so that
+// the ring's end falls everywhere.
+func message(n int) string { return fmt.Sprintf("%d %s", n, strings.Repeat("x", n%311)) }
+
+const messages = 20000
+
+// publish publishes all messages, among them claims that are given up.
+func publish(ctx context.Context, p *bus.Publisher) (aborted int, err error) {
+	for n := range messages {
+		if err := p.Publish(ctx, []byte(message(n))); err != nil {
+			return aborted, err
+		}
+		if n%97 != 0 {
+			continue
+		}
+		c, err := p.Claim(ctx, 1+n%200)
+		if err != nil {
+			return aborted, err
+		}
+		if err := c.Abort(); err != nil {
+			return aborted, err
+		}
+		aborted++
+	}
+	return aborted, p.Close()
+}
+
+// TestReliable: Python sees every message of many laps, in order.
+func TestReliable(t *testing.T) {
+	b := bustest.New(t)
+	ctx := bustest.Context(t)
+	p, err := b.Publisher(ctx, "laps", bus.PublisherConfig{Capacity: 16 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wait := start(t, b, "laps", "--drain")
+	if err := p.WaitSubscribers(ctx, 1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := publish(ctx, p); err != nil {
+		t.Fatal(err)
+	}
+	out, complaints := wait()
+	if want := fmt.Sprintf("delivered %d, lost 0\n", messages); complaints != want {
+		t.Errorf("sub.py says %q, want %q", complaints, want)
+	}
+	lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
+	if len(lines) != messages {
+		t.Fatalf("%d lines, want %d", len(lines), messages)
+	}
+	for n, line := range lines {
+		if line != message(n) {
+			t.Fatalf("line %d is %q, want %q", n, line, message(n))
+		}
+	}
+}
+
+// TestLossy: every message that Python got is whole and in order, and what it
+// got and lost is all there was.
+func TestLossy(t *testing.T) {
+	b := bustest.New(t)
+	ctx := bustest.Context(t)
+	p, err := b.Publisher(ctx, "laps", bus.PublisherConfig{Capacity: 4 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wait := start(t, b, "laps", "--drain", "--lossy")
+	if err := p.WaitSubscribers(ctx, 1); err != nil {
+		t.Fatal(err)
+	}
+	aborted, err := publish(ctx, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, complaints := wait()
+	last := -1
+	for line := range strings.Lines(out) {
+		n := 0
+		if _, err := fmt.Sscanf(line, "%d", &n); err != nil || n <= last || line != message(n)+"\n" {
+			t.Fatalf("after message %d came %q", last, line)
+		}
+		last = n
+	}
+	var delivered, lost int
+	if _, err := fmt.Sscanf(complaints, "delivered %d, lost %d", &delivered, &lost); err != nil {
+		t.Fatalf("sub.py says %q", complaints)
+	}
+	// Aborted claims count as lost where they lie in an overrun.
+	if sum := delivered + lost; delivered == 0 || sum > messages+aborted || sum < messages-aborted {
+		t.Errorf("%d delivered + %d lost, of %d messages and %d aborted claims", delivered, lost, messages, aborted)
+	}
+}
+
+// TestWaits: Python waits for a topic that is not there and sees it from its
+// first message on.
+func TestWaits(t *testing.T) {
+	b := bustest.New(t)
+	ctx := bustest.Context(t)
+	wait := start(t, b, "later", "--count", "3")
+	p, err := b.Publisher(ctx, "later", bus.PublisherConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.WaitSubscribers(ctx, 1); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"one", "", "three"} {
+		if err := p.Publish(ctx, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, _ := wait(); out != "one\n\nthree\n" {
+		t.Errorf("sub.py printed %q", out)
+	}
+}
