@@ -11,7 +11,7 @@ import (
 
 // rooms are the directories that may hold files, each with all below it.
 var rooms = []string{
-	".ci", "bench", "bus", "bustest", "cmd/shmbus", "control", "docs", "examples", "metrics", "packaging", "ring", "shm",
+	".ci", "bench", "bus", "bustest", "cmd/shmbus", "control", "docs", "examples", "metrics", "model", "packaging", "ring", "shm",
 	"internal/failpoint", "internal/invariants", "internal/lint", "internal/process", "internal/tools",
 }
 
