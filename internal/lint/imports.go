@@ -55,7 +55,7 @@ var graph = []node{
 		Reason: "the only home of client_golang: it reads the regions, nothing depends on it but the command",
 	},
 	{
-		Dir: "cmd", Ours: []string{"bus", "control", "ring", "shm", "metrics", "internal/failpoint"}, Others: []string{cobra, pflag, histogram, xsys}, Tests: []string{script, "bustest"},
+		Dir: "cmd", Ours: []string{"bus", "control", "ring", "shm", "metrics", "bench", "internal/failpoint"}, Others: []string{cobra, pflag, histogram, xsys}, Tests: []string{script, "bustest"},
 		Reason: "the one binary joins all rooms; nothing imports it",
 	},
 	{
