@@ -57,7 +57,7 @@ loss alone is no failure.`,
 	f.BoolVar(&o.prefixed, "length-prefixed", false, "write each message's length before it, u32 little-endian")
 	f.Var(&o.from, "from", "latest, earliest (still in the ring), a sequence number, or an age like -10s")
 	f.BoolVar(&o.lossy, "lossy", false, "never hold publishers up; lose messages instead")
-	f.Uint64Var(&o.maxLag, "max-lag", 0, "be detached rather than lag by more than `N` messages")
+	f.Uint64Var(&o.maxLag, "max-lag", 0, "be detached rather than fall `N` messages behind or hold a full ring up")
 	f.StringVar(&o.name, "name", "", "given `NAME`, unique among the topic's subscribers")
 	f.Uint64Var(&o.count, "count", 0, "end after `N` messages")
 	f.DurationVar(&o.timeout, "timeout", 0, "end after this time, like 10s, with exit code 124")
@@ -136,7 +136,7 @@ func runSub(ctx context.Context, a *app, topic string, o *subOptions) (err error
 	defer func() { err = errors.Join(err, s.Close()) }()
 	err = r.run(ctx, s)
 	if errors.Is(err, bus.ErrDetached) {
-		err = fmt.Errorf("%w: more than --max-lag %d messages behind; what was read last is not written", err, o.maxLag)
+		err = fmt.Errorf("%w: it fell --max-lag %d messages behind or held a full ring up; what it read last is not written", err, o.maxLag)
 	}
 	return err
 }
