@@ -1,0 +1,207 @@
+//go:build linux
+
+package bench
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+)
+
+// actorVariable makes the test binary act as an actor.
+const actorVariable = "SHMBUS_BENCH_ACTOR"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(actorVariable) == "" {
+		os.Exit(m.Run())
+	}
+	if err := Actor(os.Stdin); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// program runs the test binary as an actor.
+func program(t *testing.T) []string {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(actorVariable, "1")
+	return []string{self}
+}
+
+// run measures cells with tiny counts.
+func run(t *testing.T, o Options) *Report {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	t.Cleanup(cancel)
+	if o.Count == 0 {
+		o.Count = 320
+	}
+	o.Budget, o.Program = time.Hour, program(t)
+	report, err := Run(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report
+}
+
+// plan is Plan without an error.
+func plan(t *testing.T, c Choice) []Cell {
+	t.Helper()
+	cells, err := Plan(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cells
+}
+
+// TestEveryCell runs every cell of a default run, each message checked and the
+// sums verified, and looks at the shape of the rows. Nothing is said about
+// times.
+func TestEveryCell(t *testing.T) {
+	cells := plan(t, Choice{})
+	for i := range cells {
+		cells[i].Rate *= 10 // the slowest of a second for 320 messages would take a third of one
+	}
+	report := run(t, Options{Cells: cells, Rounds: 2})
+	if len(report.Rows) != len(cells) || len(report.Lines) != 4 {
+		t.Fatalf("got %d rows of %d cells and %d line ping-pongs", len(report.Rows), len(cells), len(report.Lines))
+	}
+	for i, r := range report.Rows {
+		c := cells[i]
+		if r.Mechanism != c.Mechanism || r.Pattern != c.Pattern || r.Size != c.Size || r.Publishers != c.Publishers ||
+			r.Subscribers != c.Subscribers || r.Wait != c.Wait || r.Stamps != c.Stamps || r.RatePerS != c.Rate {
+			t.Errorf("%v: got row %+v", c, r)
+		}
+		if r.MsgsPerS == nil || *r.MsgsPerS <= 0 || *r.BytesPerS <= *r.MsgsPerS || r.Rounds < 1 || r.CPUNsPerMsg == nil {
+			t.Errorf("%v: got row %+v", c, r)
+		}
+		timed := c.Pattern != Stream
+		if timed != (r.P50Ns != nil) || timed && (*r.P50Ns <= 0 || *r.P50Ns > *r.P99Ns || *r.P99Ns > *r.MaxNs) {
+			t.Errorf("%v: percentiles %v %v %v", c, r.P50Ns, r.P99Ns, r.MaxNs)
+		}
+		if compared := c.Pattern != Paced; compared != (r.RatioToLimit != nil) {
+			t.Errorf("%v: ratio %v", c, r.RatioToLimit)
+		}
+	}
+}
+
+// TestOddSizes runs sizes at which first, last and line words coincide, and a
+// message of more than a ring's usual quarter.
+func TestOddSizes(t *testing.T) {
+	names := []string{
+		"limit-spsc", "limit-spsc-batched", "shmbus", "shmbus-batch", "shmbus-claim", "mutex", "go-channel", "function-call",
+		"unix-stream-buffered", "unix-seqpacket-buffered", "named-pipe",
+	}
+	run(t, Options{Rounds: 1, Count: 64, Cells: plan(t, Choice{Mechanisms: names, Patterns: []string{"stream"}, Sizes: []int{8, 16, 72, 1 << 21}})})
+}
+
+// TestRowObject pins the names and the order of a row's fields.
+func TestRowObject(t *testing.T) {
+	b, err := json.Marshal(Row{Mechanism: "m", Mode: "reliable", Pattern: Stream})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"mechanism", "mode", "pattern", "size", "publishers", "subscribers", "wait", "stamps", "rate_per_s", "msgs_per_s", "bytes_per_s",
+		"p50_ns", "p90_ns", "p99_ns", "p999_ns", "max_ns", "cpu_ns_per_msg", "ctx_switches_per_msg", "rounds", "ratio_to_limit",
+	}
+	var got []string
+	d := json.NewDecoder(bytes.NewReader(b))
+	for depth, key := 0, true; ; {
+		token, err := d.Token()
+		if err != nil {
+			break
+		}
+		if _, ok := token.(json.Delim); ok {
+			depth++
+			continue
+		}
+		if key {
+			got = append(got, token.(string))
+		}
+		key = !key
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got fields %q, want %q", got, want)
+	}
+}
+
+// TestWrongMessageIsFound lets a subscriber find what was not published.
+func TestWrongMessageIsFound(t *testing.T) {
+	c := Cell{Mechanism: "shmbus", Pattern: Stream, Size: 192, Publishers: 1, Subscribers: 1, Wait: "spin"}
+	messages := func(k *checker, change func(p []byte, n int)) {
+		w := newWriter(c.Size, 0)
+		for n := range 100 {
+			p := slices.Clone(w.next())
+			change(p, n)
+			k.take(p)
+		}
+	}
+	for what, tt := range map[string]struct {
+		change func([]byte, int)
+		ok     bool
+	}{
+		"nothing":   {func([]byte, int) {}, true},
+		"first":     {func(p []byte, n int) { p[0] ^= byte(n / 99) }, false},
+		"last":      {func(p []byte, n int) { p[len(p)-1] ^= byte(n / 99) }, false},
+		"between":   {func(p []byte, n int) { p[64] ^= byte(n / 99) }, false},
+		"the count": {func(p []byte, n int) { copy(p, newWriter(c.Size, 0).next()) }, false},
+	} {
+		k := newChecker(c, amount{warm: 0, count: 100})
+		messages(k, tt.change)
+		if ok := k.err == nil && k.sum == expectedSum(c, 100); ok != tt.ok {
+			t.Errorf("%s changed: found right is %t (%v)", what, ok, k.err)
+		}
+	}
+}
+
+// TestActorFails says which actor failed, and why, and leaves nothing behind.
+func TestActorFails(t *testing.T) {
+	temporary := t.TempDir()
+	t.Setenv("TMPDIR", temporary)
+	_, err := Run(context.Background(), Options{
+		Cells: plan(t, Choice{Mechanisms: []string{"limit-spsc"}}), Count: 64, Rounds: 1, Program: []string{"/bin/false"},
+	})
+	if !errors.Is(err, ErrActor) {
+		t.Errorf("got %v, want ErrActor", err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(temporary, "*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// TestCancel ends a run at once.
+func TestCancel(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	notes := writerFunc(func([]byte) { cancel() }) // the first note, or the end
+	cells := plan(t, Choice{Mechanisms: []string{"http-close"}, Publishers: []int{1}, Patterns: []string{"stream"}})
+	done := make(chan error)
+	go func() {
+		_, err := Run(ctx, Options{Cells: cells, Count: 1 << 30, Rounds: 1, Notes: notes, Program: program(t)})
+		done <- err
+	}()
+	cancel()
+	select {
+	case err := <-done:
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v, want it cancelled", err)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("hangs")
+	}
+}
+
+type writerFunc func([]byte)
+
+func (f writerFunc) Write(b []byte) (int, error) { f(b); return len(b), nil }

@@ -1,0 +1,41 @@
+// Package bench measures what a message costs between processes, by shmbus and
+// by everything else one could use, in one interleaved run, so that the ratios
+// mean something on a machine whose speed changes by the minute.
+//
+//	Plan ──▶ []Cell ──▶ for each round: every cell once, in turn ──▶ []Row
+//	                      │
+//	                      │ desk: a memfd with a line for each actor
+//	                      ▼
+//	        publisher process ── mechanism ──▶ subscriber process
+//	        pinned, warmed up                  pinned, checks every message
+//
+// # What is measured
+//
+// An actor is a process of its own: the program runs itself again with a hidden
+// command ([Actor]), or runs a program of bench/peers. Each is pinned to a
+// processor with all its threads. A publisher writes the message's number into
+// the first and last word of a private buffer and hands it to the mechanism,
+// which copies it. A subscriber loads one word of each cache line of each
+// message in place, checks that the first and last word are the number it
+// expects, and adds all words up; the sum is verified at the end. Every
+// mechanism does the same work, and none of it is left out for any.
+//
+//	stream  as fast as it goes; from the first publish to the last message checked
+//	rtt     one message there and one back; a clock reading before and after each
+//	paced   open loop: messages are due at fixed times and their latency counts from when they were due, so that
+//	        a stall is charged to every message it delays (no coordinated omission)
+//
+// A cell is measured once a round, in fresh processes, after a warm-up that
+// does not count. Before and after each round two processes throw one cache
+// line to and fro: rounds in which that took more than twice as long as in the
+// best one are marked slow, and left out of the medians.
+//
+// # Trust and crash model
+//
+// All actors are our children and die with us. One that fails or hangs fails
+// the run; nothing is left behind but what [Run] removes.
+//
+// # Concurrency
+//
+// One run at a time and machine: two disturb each other.
+package bench

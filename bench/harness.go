@@ -1,0 +1,206 @@
+//go:build linux
+
+package bench
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// harness runs one plan.
+type harness struct {
+	Options
+	processors []int
+	clock      clock
+	dir        string
+	daemons    map[string]func() // what peers need running, and how to end it
+}
+
+// Run measures the cells, round by round, and returns a row for each. It
+// blocks until that is done or ctx ends, and takes about as long as o says.
+// Errors: ctx's, [ErrActor], [ErrWrong], [ErrHung].
+func Run(ctx context.Context, o Options) (*Report, error) {
+	if len(o.Cells) == 0 {
+		return nil, ErrNothing
+	}
+	// Children ask to die with the thread that started them: this one must
+	// last as long as they do.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	h := &harness{Options: o, clock: newClock(), daemons: map[string]func(){}}
+	var err error
+	if h.processors, err = allowed(); err != nil {
+		return nil, err
+	}
+	if h.dir, err = os.MkdirTemp("", "shmbus-bench-"); err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(h.dir)
+	defer func() {
+		for _, end := range h.daemons {
+			end()
+		}
+	}()
+	h.warn()
+	rounds, err := h.rounds(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return h.report(rounds), nil
+}
+
+// allowed returns the processors that this process may use.
+func allowed() ([]int, error) {
+	var set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &set); err != nil {
+		return nil, fmt.Errorf("bench: which processors: %w", err)
+	}
+	var processors []int
+	for i := range len(set) * 64 {
+		if set.IsSet(i) {
+			processors = append(processors, i)
+		}
+	}
+	return processors, nil
+}
+
+// warn says what makes the figures worth less.
+func (h *harness) warn() {
+	most := Cell{}
+	crowded := 0
+	for _, c := range h.Cells {
+		if c.actors() > len(h.processors) {
+			crowded++
+			if most.Mechanism == "" || c.actors() > most.actors() {
+				most = c
+			}
+		}
+	}
+	if crowded > 0 {
+		h.note("warning: %d processors for up to %d actors: %d cells (like %v) measure the scheduler too", len(h.processors), most.actors(), crowded, most)
+	}
+	if !h.clock.TSC {
+		h.note("warning: the processor's counter is no clock here; CLOCK_MONOTONIC costs more to read")
+	}
+	if load := loadAverage(); load > 0.5 {
+		h.note("warning: load average %.1f: others use this machine", load)
+	}
+}
+
+func loadAverage() float64 {
+	b, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return 0
+	}
+	var load float64
+	_, _ = fmt.Sscan(string(b), &load)
+	return load
+}
+
+// rounds finds out how much of each cell is a good measure, and then does all
+// cells once a round.
+func (h *harness) rounds(ctx context.Context) ([]round, error) {
+	began := time.Now()
+	amounts := make([]amount, len(h.Cells))
+	for i, c := range h.Cells {
+		var err error
+		if amounts[i], err = h.calibrate(ctx, c); err != nil {
+			return nil, err
+		}
+	}
+	var rounds []round
+	for len(rounds) < h.Options.rounds() {
+		r, err := h.round(ctx, amounts)
+		if err != nil {
+			return nil, err
+		}
+		rounds = append(rounds, r)
+		perRound := time.Since(began) / time.Duration(len(rounds)+1)
+		if left := h.budget() - time.Since(began); left < perRound && len(rounds) < h.Options.rounds() {
+			h.note("warning: stopped after %d of %d rounds: the time is over", len(rounds), h.Options.rounds())
+			break
+		}
+	}
+	return rounds, nil
+}
+
+// calibrate returns how much of a cell fits the time it has.
+func (h *harness) calibrate(ctx context.Context, c Cell) (amount, error) {
+	if h.Count > 0 {
+		return amount{warm: min(h.Count, 64), count: h.Count}, nil
+	}
+	if c.Pattern == Paced {
+		return c.amountFor(0, h.each()), nil
+	}
+	count := 256
+	if c.Wait == "spin" || c.Wait == "none" {
+		count = 16384
+	}
+	if c.Size > 16*kib {
+		count /= 4
+	}
+	for {
+		r, err := h.turn(ctx, c, amount{warm: 64, count: min(count, traitsOf(c.Mechanism).most)})
+		if err != nil {
+			return amount{}, err
+		}
+		took := time.Duration(float64(count) / r.perSecond * 1e9)
+		if took >= time.Millisecond || count >= traitsOf(c.Mechanism).most {
+			return c.amountFor(r.perSecond, h.each()), nil
+		}
+		count *= 32
+	}
+}
+
+// round does every cell once, between two raw line ping-pongs.
+func (h *harness) round(ctx context.Context, amounts []amount) (round, error) {
+	r := round{results: make([]result, len(h.Cells))}
+	var err error
+	if r.before, err = h.line(ctx); err != nil {
+		return r, err
+	}
+	for i, c := range h.Cells {
+		if r.results[i], err = h.turn(ctx, c, amounts[i]); err != nil {
+			return r, err
+		}
+		if h.Count == 0 {
+			amounts[i] = c.amountFor(r.results[i].perSecond, h.each())
+		}
+	}
+	r.after, err = h.line(ctx)
+	return r, err
+}
+
+// line is the raw line ping-pong: the median round trip in nanoseconds.
+func (h *harness) line(ctx context.Context) (int64, error) {
+	c := Cell{Mechanism: "limit-line", Pattern: RTT, Size: lineSize, Publishers: 1, Subscribers: 1, Wait: "spin"}
+	a := c.amountFor(5e6, pingTime)
+	if h.Count > 0 {
+		a = amount{warm: 64, count: h.Count}
+	}
+	r, err := h.turn(ctx, c, a)
+	return r.percentiles[0], err
+}
+
+func (h *harness) report(rounds []round) *Report {
+	p := &Report{Slow: markSlow(rounds), Rows: rowsOf(h.Cells, rounds)}
+	text := ""
+	for _, r := range rounds {
+		p.Lines = append(p.Lines, r.before, r.after)
+		mark := ""
+		if r.slow {
+			mark = " slow"
+		}
+		text += fmt.Sprintf(" %d-%d%s", r.before, r.after, mark)
+	}
+	h.note("raw line ping-pong before and after each round, p50 in ns:%s", text)
+	if p.Slow > 0 {
+		h.note("warning: %d of %d rounds are marked slow and left out", p.Slow, len(rounds))
+	}
+	return p
+}

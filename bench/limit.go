@@ -1,0 +1,198 @@
+//go:build linux
+
+package bench
+
+import (
+	"github.com/shmbus/shmbus/shm"
+)
+
+// stageLimit makes a region for each direction.
+func stageLimit(s *stage) error {
+	if _, err := s.region("there", limitSize(s.cell)); err != nil {
+		return err
+	}
+	_, err := s.region("back", limitSize(s.cell))
+	return err
+}
+
+func limitSize(c Cell) int64 {
+	if c.Mechanism == "limit-line" || c.Mechanism == "limit-futex" {
+		return limitPage
+	}
+	slot, slots := slotsOf(c.Size)
+	return int64(limitPage + slot*slots)
+}
+
+// slotsOf divides a ring into slots of whole cache lines: the greatest power
+// of two of them that the capacity of the other rings holds.
+func slotsOf(size int) (slot, slots uint64) {
+	slot = (uint64(size) + lineSize - 1) / lineSize * lineSize
+	slots = 1
+	for slots*2*slot <= capacityFor(size) {
+		slots *= 2
+	}
+	return slot, slots
+}
+
+// ends returns the regions that an actor publishes to and subscribes to.
+func (a *actor) ends() (out, in []byte, err error) {
+	there, err := mapDescriptor(ownDescriptors)
+	if err != nil {
+		return nil, nil, err
+	}
+	back, err := mapDescriptor(ownDescriptors + 1)
+	if err != nil {
+		return nil, nil, err
+	}
+	if a.Actor < a.Cell.Publishers {
+		return there, back, nil
+	}
+	return back, there, nil
+}
+
+// line is one word that one side writes and the other reads: the raw cost of
+// moving a cache line.
+type line struct{ word *shm.Word64 }
+
+func attachLine(a *actor) (outlet, inlet, error) {
+	out, in, err := a.ends()
+	if err != nil {
+		return nil, nil, err
+	}
+	return line{&shm.Overlay[limitHeader](out, 0).tail}, line{&shm.Overlay[limitHeader](in, 0).tail}, nil
+}
+
+func (l line) send(w *writer, n int) error {
+	for range n {
+		w.number++
+		l.word.Store(w.number) // sync(line): pairs with receive
+	}
+	return nil
+}
+
+func (l line) receive(k *checker, n int) error {
+	for range n {
+		want := k.expected + 1
+		got := l.word.Load() // sync(line): pairs with send
+		for got < want {
+			got = l.word.Load()
+		}
+		if got != want {
+			return ErrWrong
+		}
+		k.expected = want
+		k.sum += 2 * (want - 1) // as if it had been read from a message
+	}
+	return nil
+}
+
+// futexEnd is one futex that one side changes and wakes and the other sleeps
+// on: the raw cost of a wake-up.
+type futexEnd struct{ word *shm.Word32 }
+
+func attachFutex(a *actor) (outlet, inlet, error) {
+	out, in, err := a.ends()
+	if err != nil {
+		return nil, nil, err
+	}
+	return futexEnd{&shm.Overlay[limitHeader](out, 0).ping}, futexEnd{&shm.Overlay[limitHeader](in, 0).ping}, nil
+}
+
+func (f futexEnd) send(w *writer, n int) error {
+	for range n {
+		w.number++
+		f.word.Store(uint32(w.number)) // sync(futex-end): pairs with receive
+		shm.FutexWake(f.word, 1)
+	}
+	return nil
+}
+
+func (f futexEnd) receive(k *checker, n int) error {
+	for range n {
+		for f.word.Load() == uint32(k.expected) { // sync(futex-end): pairs with send
+			if err := shm.FutexWait(f.word, uint32(k.expected), pacedAtLeast); err != nil && err != shm.ErrTimeout {
+				return err
+			}
+		}
+		k.sum += 2 * k.expected
+		k.expected++
+	}
+	return nil
+}
+
+// spsc is the ring that does nothing but carry messages: no lock, no second
+// publisher or subscriber, no lengths, no crash safety. The side that owns it
+// knows its own index and caches the other's.
+type spsc struct {
+	header *limitHeader
+	data   shm.Span
+	size   uint64
+	slot   uint64
+	mask   uint64
+	every  uint64 // an index is published when these bits of it are 0
+	own    uint64 // our index
+	other  uint64 // the other's, as last seen
+}
+
+func attachSPSC(every uint64) func(*actor) (outlet, inlet, error) {
+	return func(a *actor) (outlet, inlet, error) {
+		out, in, err := a.ends()
+		if err != nil {
+			return nil, nil, err
+		}
+		return (*spscOutlet)(newSPSC(out, a.Cell.Size, every)), (*spscInlet)(newSPSC(in, a.Cell.Size, every)), nil
+	}
+}
+
+func newSPSC(b []byte, size int, every uint64) *spsc {
+	slot, slots := slotsOf(size)
+	return &spsc{header: shm.Overlay[limitHeader](b, 0), data: shm.NewSpan(b[limitPage:]), size: uint64(size), slot: slot, mask: slots - 1, every: every - 1}
+}
+
+type spscOutlet spsc
+
+func (s *spscOutlet) send(w *writer, n int) error {
+	tail := s.own
+	for range n {
+		if tail-s.other > s.mask {
+			s.header.tail.Store(tail) // sync(spsc.tail): all must be known before we wait for room
+			for tail-s.other > s.mask {
+				shm.Pause(1)
+				s.other = s.header.head.Load() // sync(spsc.head): pairs with spscInlet
+			}
+		}
+		s.data.CopyIn(tail&s.mask*s.slot, w.next())
+		tail++
+		if tail&s.every == 0 {
+			s.header.tail.Store(tail) // sync(spsc.tail): pairs with spscInlet
+		}
+	}
+	if tail&s.every != 0 {
+		s.header.tail.Store(tail) // sync(spsc.tail): the rest
+	}
+	s.own = tail
+	return nil
+}
+
+type spscInlet spsc
+
+func (s *spscInlet) receive(k *checker, n int) error {
+	head, size := s.own, s.size
+	for range n {
+		if head == s.other {
+			if head&s.every != 0 {
+				s.header.head.Store(head) // sync(spsc.head): all must be known before we wait for more
+			}
+			for s.other = s.header.tail.Load(); head == s.other; s.other = s.header.tail.Load() { // sync(spsc.tail): pairs with spscOutlet
+				shm.Pause(1)
+			}
+		}
+		k.take(s.data.Bytes(head&s.mask*s.slot, size))
+		head++
+		if head&s.every == 0 {
+			s.header.head.Store(head) // sync(spsc.head): pairs with spscOutlet
+		}
+	}
+	s.own = head
+	return nil
+}

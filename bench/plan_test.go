@@ -1,0 +1,115 @@
+package bench
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestPlan(t *testing.T) {
+	count := func(c Choice) int {
+		cells, err := Plan(c)
+		if err != nil {
+			t.Fatalf("%+v: %v", c, err)
+		}
+		return len(cells)
+	}
+	if all, quick := count(Choice{}), count(Choice{Quick: true}); quick >= all || quick < 20 {
+		t.Errorf("got %d cells, quick %d", all, quick)
+	}
+	if n := count(Choice{Mechanisms: []string{"shmbus"}, Patterns: []string{"stream"}, Sizes: []int{64, 128}, Publishers: []int{1, 2}, Stamps: []bool{true, false}}); n != 8 {
+		t.Errorf("got %d cells of 2 sizes, 2 numbers of publishers and stamps on and off", n)
+	}
+	if n := count(Choice{Mechanisms: []string{"shmbus"}, Patterns: []string{"paced"}, Rates: []int{10, 20}, Waits: []string{"park", "spin"}}); n != 4 {
+		t.Errorf("got %d cells of 2 rates and 2 waits", n)
+	}
+	for _, c := range []Choice{{Mechanisms: []string{"telepathy"}}, {Patterns: []string{"zigzag"}}, {Waits: []string{"forever"}}} {
+		if _, err := Plan(c); !errors.Is(err, ErrUnknown) {
+			t.Errorf("%+v: got %v, want ErrUnknown", c, err)
+		}
+	}
+	if _, err := Plan(Choice{Mechanisms: []string{"limit-line"}, Sizes: []int{128}}); !errors.Is(err, ErrNothing) {
+		t.Errorf("got %v, want ErrNothing", err)
+	}
+}
+
+func TestPlanHasNoCellTwice(t *testing.T) {
+	cells, err := Plan(Choice{Peers: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[Cell]bool{}
+	for _, c := range cells {
+		if seen[c] {
+			t.Errorf("%v is there twice", c)
+		}
+		seen[c] = true
+	}
+}
+
+func TestMarkSlow(t *testing.T) {
+	for _, tt := range []struct {
+		lines [][2]int64
+		slow  []bool
+	}{
+		{[][2]int64{{100, 110}, {105, 450}, {460, 470}, {100, 100}}, []bool{false, true, true, false}},
+		{[][2]int64{{100, 450}, {450, 100}, {900, 100}}, []bool{false, false, true}},
+		{[][2]int64{{450, 450}}, []bool{false}},
+	} {
+		var rounds []round
+		for _, l := range tt.lines {
+			rounds = append(rounds, round{before: l[0], after: l[1]})
+		}
+		markSlow(rounds)
+		var got []bool
+		for _, r := range rounds {
+			got = append(got, r.slow)
+		}
+		if !slices.Equal(got, tt.slow) {
+			t.Errorf("%v: got %v, want %v", tt.lines, got, tt.slow)
+		}
+	}
+}
+
+func TestRowsAreMediansOfRoundsThatCount(t *testing.T) {
+	cells := []Cell{
+		{Mechanism: "limit-spsc", Pattern: Stream, Size: 64, Publishers: 1, Subscribers: 1, Wait: "spin"},
+		{Mechanism: "shmbus", Pattern: Stream, Size: 64, Publishers: 1, Subscribers: 1, Wait: "spin"},
+	}
+	turn := func(limit, ours float64, slow bool) round {
+		return round{slow: slow, results: []result{{perSecond: limit}, {perSecond: ours}}}
+	}
+	rows := rowsOf(cells, []round{turn(10, 20, false), turn(1, 3, true), turn(20, 60, false), turn(40, 60, false)})
+	if r := rows[1]; *r.MsgsPerS != 60 || *r.BytesPerS != 60*64 || *r.RatioToLimit != 2 || r.Rounds != 3 || r.P50Ns != nil {
+		t.Errorf("got %+v, ratio %v", r, *r.RatioToLimit)
+	}
+}
+
+func TestSummarize(t *testing.T) {
+	r := result{}
+	for i := range 1000 {
+		r.samples = append(r.samples, int64(i+1))
+	}
+	r.summarize()
+	for i, want := range []int64{500, 900, 990, 999} {
+		if got := r.percentiles[i]; got < want || got > want+want/500+1 {
+			t.Errorf("%g %%: got %d, want %d", quantiles[i], got, want)
+		}
+	}
+	if r.longest != 1000 || r.samples != nil {
+		t.Errorf("got %+v", r)
+	}
+}
+
+func TestWriteTable(t *testing.T) {
+	var b strings.Builder
+	if err := WriteTable(&b, Quoted()); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"stream, 64 B", "rtt, 64 B", "52.0M", "150ns", "quoted, not measured here"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q in\n%s", want, b.String())
+		}
+	}
+}

@@ -1,0 +1,162 @@
+package bench
+
+import (
+	"math"
+	"slices"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// result is what one round of one cell gave.
+type result struct {
+	perSecond float64 // messages
+	samples   []int64 // latencies in nanoseconds
+	cpu       float64 // nanoseconds a message
+	switches  float64 // a message
+	share     float64 // of its fair share, what the slowest publisher had when the first was through; 0 unknown
+
+	percentiles [4]int64 // 50, 90, 99, 99.9
+	longest     int64
+}
+
+var quantiles = [...]float64{50, 90, 99, 99.9}
+
+// summarize makes percentiles of the samples and lets go of them.
+func (r *result) summarize() {
+	if len(r.samples) == 0 {
+		return
+	}
+	h := hdrhistogram.New(1, 60e9, 3)
+	for _, s := range r.samples {
+		s = min(max(s, 1), 60e9)
+		if h.RecordValue(s) == nil {
+			r.longest = max(r.longest, s)
+		}
+	}
+	for i, q := range quantiles {
+		r.percentiles[i] = h.ValueAtQuantile(q)
+	}
+	r.samples = nil
+}
+
+// round is one turn through all cells.
+type round struct {
+	before, after int64 // p50 of the raw line ping-pong, nanoseconds
+	results       []result
+	slow          bool
+}
+
+// markSlow marks the rounds in which the machine was slow: a cache line went
+// to and fro in more than twice the time of the best moment of the run. If
+// that is all of them, those near the best round are left. It returns how many
+// are marked.
+func markSlow(rounds []round) int {
+	best, bestRound := int64(math.MaxInt64), int64(math.MaxInt64)
+	for _, r := range rounds {
+		best = min(best, r.before, r.after)
+		bestRound = min(bestRound, max(r.before, r.after))
+	}
+	limit := max(2*best, bestRound+bestRound/4)
+	slow := 0
+	for i := range rounds {
+		if rounds[i].slow = max(rounds[i].before, rounds[i].after) > limit; rounds[i].slow {
+			slow++
+		}
+	}
+	return slow
+}
+
+// median returns the middle value of those of the rounds that count.
+func median[T int64 | float64](rounds []round, value func(round) T) T {
+	var vs []T
+	for _, r := range rounds {
+		if !r.slow {
+			vs = append(vs, value(r))
+		}
+	}
+	if len(vs) == 0 {
+		return 0
+	}
+	slices.Sort(vs)
+	if n := len(vs); n%2 == 0 {
+		return (vs[n/2-1] + vs[n/2]) / 2
+	}
+	return vs[len(vs)/2]
+}
+
+// limitOf returns the cell that a cell is compared with, or -1.
+func limitOf(cells []Cell, c Cell) int {
+	return slices.IndexFunc(cells, func(l Cell) bool {
+		switch {
+		case l.Pattern != c.Pattern:
+			return false
+		case c.Pattern == Stream:
+			return l.Mechanism == "limit-spsc" && l.Size == c.Size
+		case c.Pattern == RTT && c.Wait == "park":
+			return l.Mechanism == "limit-futex"
+		case c.Pattern == RTT:
+			return l.Mechanism == "limit-line"
+		}
+		return false
+	})
+}
+
+// rowsOf makes the rows of the cells from their rounds.
+func rowsOf(cells []Cell, rounds []round) []Row {
+	rows := make([]Row, len(cells))
+	counted := 0
+	for _, r := range rounds {
+		if !r.slow {
+			counted++
+		}
+	}
+	for i, c := range cells {
+		r := Row{
+			Mechanism: c.Mechanism, Mode: "reliable", Pattern: c.Pattern, Size: c.Size, Publishers: c.Publishers,
+			Subscribers: c.Subscribers, Wait: c.Wait, Stamps: c.Stamps, RatePerS: c.Rate, Rounds: counted,
+		}
+		number := func(value func(result) float64) *float64 {
+			m := median(rounds, func(r round) float64 { return value(r.results[i]) })
+			return &m
+		}
+		r.MsgsPerS = number(func(r result) float64 { return r.perSecond })
+		r.BytesPerS = number(func(r result) float64 { return r.perSecond * float64(c.Size) })
+		r.CPUNsPerMsg = number(func(r result) float64 { return r.cpu })
+		r.CtxSwitchesPerMg = number(func(r result) float64 { return r.switches })
+		if c.Pattern != Stream {
+			for p, to := range []**int64{&r.P50Ns, &r.P90Ns, &r.P99Ns, &r.P999Ns} {
+				m := median(rounds, func(r round) int64 { return r.results[i].percentiles[p] })
+				*to = &m
+			}
+			longest := int64(0)
+			for _, o := range rounds {
+				if !o.slow {
+					longest = max(longest, o.results[i].longest)
+				}
+			}
+			r.MaxNs = &longest
+		}
+		if l := limitOf(cells, c); l >= 0 {
+			ratio := median(rounds, func(r round) float64 { return ratioOf(c, r.results[i], r.results[l]) })
+			r.RatioToLimit = &ratio
+		}
+		if share := median(rounds, func(r round) float64 { return r.results[i].share }); c.Publishers > 1 {
+			r.note = "slowest publisher " + three(share) + " of its share"
+		}
+		rows[i] = r
+	}
+	return rows
+}
+
+// ratioOf compares within one round, so that what changes between rounds
+// cancels out.
+func ratioOf(c Cell, r, limit result) float64 {
+	above, below := r.perSecond, limit.perSecond
+	if c.Pattern == RTT {
+		above, below = float64(r.percentiles[0]), float64(limit.percentiles[0])
+	}
+	if below == 0 {
+		return 0
+	}
+	return above / below
+}

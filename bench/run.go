@@ -1,0 +1,66 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+	"time"
+)
+
+// Options say how to run a plan.
+type Options struct {
+	Cells   []Cell
+	Rounds  int           // 0 means 7
+	Budget  time.Duration // about how long all of it may take; 0 means 9 minutes
+	Count   int           // not 0: so many messages a publisher and round, instead of by time; for tests
+	Program []string      // command line that runs [Actor]; empty means this program and "bench-actor"
+	Peers   string        // directory of the programs of bench/peers; empty means none
+	Notes   io.Writer     // what one should know about the run, a line each; nil means nowhere
+}
+
+// Report is what a run found.
+type Report struct {
+	Rows  []Row
+	Slow  int     // rounds left out of the medians
+	Lines []int64 // p50 of the raw line ping-pong before and after each round, nanoseconds
+}
+
+// What a round of a cell takes besides measuring (starting processes, mapping
+// and touching memory, the warm-up), and for how long it may measure.
+const (
+	defaultBudget = 9 * time.Minute
+	overhead      = 45 * time.Millisecond
+	shortest      = 10 * time.Millisecond
+	longest       = 300 * time.Millisecond
+
+	defaultRounds = 7
+	pingTime      = 10 * time.Millisecond // of a raw line ping-pong between rounds
+)
+
+func (o *Options) note(format string, args ...any) {
+	if o.Notes != nil {
+		fmt.Fprintf(o.Notes, format+"\n", args...)
+	}
+}
+
+func (o *Options) rounds() int {
+	if o.Rounds > 0 {
+		return o.Rounds
+	}
+	return defaultRounds
+}
+
+func (o *Options) budget() time.Duration {
+	if o.Budget > 0 {
+		return o.Budget
+	}
+	return defaultBudget
+}
+
+// QuickBudget is the Budget of a quick run, which ends within half a minute.
+const QuickBudget = 26 * time.Second
+
+// each returns how long one round of one cell may measure.
+func (o *Options) each() time.Duration {
+	turns := time.Duration(len(o.Cells) * (o.rounds() + 1))
+	return min(max(o.budget()/turns-overhead, shortest), longest)
+}

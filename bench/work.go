@@ -1,0 +1,140 @@
+package bench
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// A message of size bytes, a multiple of 8:
+//
+//	first word          number of the message; paced: the counter when it was due
+//	word of each line   offset * filler
+//	last word           number of the message
+//
+// A number is publisher<<48 | count; count starts at 0 with the warm-up.
+const (
+	lineSize      = 64
+	publisherBits = 48
+	filler        = 0x9E3779B97F4A7C15
+)
+
+var little = binary.LittleEndian
+
+// writer makes the messages of one publisher, in a buffer of its own.
+type writer struct {
+	payload []byte
+	number  uint64
+	due     uint64 // paced
+}
+
+func newWriter(size, publisher int) *writer {
+	w := &writer{payload: make([]byte, size), number: uint64(publisher) << publisherBits}
+	for off := lineSize; off+8 <= size; off += lineSize {
+		little.PutUint64(w.payload[off:], uint64(off)*filler)
+	}
+	return w
+}
+
+// next returns the next message. It is the caller's until the next call.
+func (w *writer) next() []byte {
+	w.fill(w.payload)
+	return w.payload
+}
+
+// fill writes what differs from message to message.
+func (w *writer) fill(p []byte) {
+	n := w.number
+	little.PutUint64(p[len(p)-8:], n)
+	if w.due != 0 {
+		n = w.due
+	}
+	little.PutUint64(p, n)
+	w.number++
+}
+
+// checker reads and checks the messages of one subscriber.
+type checker struct {
+	expected uint64 // number of the next message of a lone publisher
+	sum      uint64
+	paced    bool
+	due      uint64   // paced: of the last message
+	counts   []uint64 // several publishers: the next count of each
+	share    uint64   // messages of the slowest publisher when the first was through
+	through  uint64   // messages of each publisher
+	err      error
+}
+
+func newChecker(c Cell, a amount) *checker {
+	k := &checker{paced: c.Pattern == Paced}
+	if c.Publishers > 1 {
+		k.expected = 1 << 63 // never: each message goes to odd
+		k.counts = make([]uint64, c.Publishers)
+		k.through = uint64(a.warm + a.count)
+	}
+	return k
+}
+
+// take reads a message in place: a load of each cache line and of the last
+// word.
+func (k *checker) take(p []byte) {
+	first, last := little.Uint64(p), little.Uint64(p[len(p)-8:])
+	sum := first + last
+	for off := lineSize; off+8 <= len(p); off += lineSize {
+		sum += little.Uint64(p[off:])
+	}
+	k.sum += sum
+	if first != k.expected || first != last {
+		k.odd(first, last)
+		return
+	}
+	k.expected++
+}
+
+// odd deals with a message that is not just the next of a lone publisher.
+func (k *checker) odd(first, last uint64) {
+	publisher, count := first>>publisherBits, first&(1<<publisherBits-1)
+	switch {
+	case k.paced && last == k.expected:
+		k.sum -= first
+		k.due = first
+		k.expected++
+	case first == last && publisher < uint64(len(k.counts)) && count == k.counts[publisher]:
+		k.counts[publisher]++
+		if count+1 == k.through && k.share == 0 {
+			k.share = slowest(k.counts)
+		}
+	case k.err == nil:
+		k.err = fmt.Errorf("%w: first word %#x, last word %#x, expected number %#x", ErrWrong, first, last, k.expected)
+	}
+}
+
+func slowest(counts []uint64) uint64 {
+	least := counts[0]
+	for _, n := range counts {
+		least = min(least, n)
+	}
+	return least
+}
+
+// expectedSum is what a checker has summed up after a number of messages of
+// each publisher.
+func expectedSum(c Cell, messages int) uint64 {
+	n := uint64(messages)
+	times := uint64(2) // a number is in the first word and in the last one
+	if c.Pattern == Paced {
+		times-- // where the first word is the time
+	}
+	var lines uint64
+	for off := lineSize; off+8 <= c.Size; off += lineSize {
+		if off == c.Size-8 {
+			times++ // the last word is also the first of its line
+			continue
+		}
+		lines += uint64(off) * filler
+	}
+	var sum uint64
+	for p := range c.Publishers {
+		sum += times*(n*(uint64(p)<<publisherBits)+n*(n-1)/2) + n*lines
+	}
+	return sum
+}
