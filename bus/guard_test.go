@@ -4,6 +4,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/shmbus/shmbus/shm"
 )
 
 // TestGuardStorm: a closer never finds the guard idle while the owner is
@@ -11,6 +13,9 @@ import (
 // detector sees a mistake too.
 func TestGuardStorm(t *testing.T) {
 	for _, strong := range []bool{false, true} {
+		if !strong && shm.MembarrierProcess() != nil {
+			continue // guards are strong here
+		}
 		for round := range 3000 {
 			g := &guard{strong: strong}
 			mapped := make([]byte, 8)

@@ -29,6 +29,8 @@ const blindPark = 2 * time.Millisecond
 //	     └─▶ somebody does ──▶ parkGroup{waiters…} ─ futex_waitv {all words…, bell}
 //	                               └─ done channel ──▶ select {done, ctx.Done()}
 //
+// The direct sleeper joins the others when it has slept for a while.
+//
 // Parker goroutines start when first needed, end when they have nobody left,
 // and are joined by Close. All methods may be called from any goroutine.
 type Parker struct {
@@ -85,12 +87,10 @@ func (pk *Parker) Wait(ctx context.Context, w *Waiter) error {
 	}
 	pk.direct = true
 	pk.mu.Unlock()
-
-	err := pk.waitDirect(ctx, w)
-
-	pk.mu.Lock()
-	pk.direct = false
-	pk.mu.Unlock()
+	p, err := pk.waitDirect(ctx, w)
+	if p != nil {
+		return pk.waitParked(ctx, p)
+	}
 	return err
 }
 
@@ -147,8 +147,11 @@ func (w *Waiter) changed() bool {
 
 // waitDirect sleeps in the caller's goroutine. The bell is read before the
 // conditions it stands for, so a ring in between makes the futex call return
-// at once.
-func (pk *Parker) waitDirect(ctx context.Context, w *Waiter) error {
+// at once. Who has slept for a whole maxPark joins the others if there are
+// any: each thread that comes out of the kernel 20 times a second keeps the Go
+// scheduler's monitor awake for 10 ms each time, which costs more than the
+// waiting itself.
+func (pk *Parker) waitDirect(ctx context.Context, w *Waiter) (*parked, error) {
 	if ctx.Done() != nil {
 		stop := context.AfterFunc(ctx, pk.ring)
 		defer stop()
@@ -156,10 +159,20 @@ func (pk *Parker) waitDirect(ctx context.Context, w *Waiter) error {
 	pk.words = append(pk.words[:0], w.Words...)
 	pk.words = append(pk.words, shm.Wait{Word: &pk.bell, Private: true})
 	deep := true
-	for {
+	for first := true; ; first = false {
 		bell := pk.bell.Load() // sync(park.bell): pairs with ringBell
-		if over, err := pk.over(ctx, w, deep); over {
-			return err
+		over, err := pk.over(ctx, w, deep)
+		if over || deep && !first {
+			pk.mu.Lock()
+			var p *parked
+			if !over && len(pk.groups) > 0 {
+				p = pk.join(w)
+			}
+			pk.direct = !over && p == nil
+			pk.mu.Unlock()
+			if over || p != nil {
+				return p, err
+			}
 		}
 		pk.words[len(pk.words)-1].Value = bell
 		deep = sleep(pk.words, maxPark)
