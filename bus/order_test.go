@@ -23,7 +23,10 @@ func TestTotalOrder(t *testing.T) {
 	digests := make([]string, subscribers)
 	var work sync.WaitGroup
 	var subs []*bus.Subscriber
-	first := openPublisher(t, b, "topic", bus.PublisherConfig{Capacity: 64 << 10})
+	var pubs []*bus.Publisher
+	for range publishers { // all before the first may end, or the topic drains
+		pubs = append(pubs, openPublisher(t, b, "topic", bus.PublisherConfig{Capacity: 64 << 10}))
+	}
 	for range subscribers {
 		subs = append(subs, openSubscriber(t, b, "topic", bus.SubscriberConfig{UntilDrained: true}))
 	}
@@ -42,11 +45,7 @@ func TestTotalOrder(t *testing.T) {
 			digests[i] = fmt.Sprintf("%d %x", o.count, o.digest.Sum(nil))
 		})
 	}
-	for id := range publishers {
-		p := first
-		if id > 0 {
-			p = openPublisher(t, b, "topic", bus.PublisherConfig{})
-		}
+	for id, p := range pubs {
 		work.Go(func() {
 			if err := publishMixed(t, p, id, each); err != nil {
 				t.Errorf("publisher %d: %v", id, err)
@@ -106,6 +105,9 @@ func TestTotalOrderBetweenProcesses(t *testing.T) {
 		each = number(v)
 	}
 	b := bustest.New(t)
+	// Without it the topic would drain if one publisher ended before the next
+	// one has come.
+	keep := openPublisher(t, b, "topic", bus.PublisherConfig{Capacity: 64 << 10})
 	var subs, pubs []*bustest.Process
 	for range subscribers {
 		subs = append(subs, bustest.Spawn(t, b, "subscriber", "topic", strconv.Itoa(publishers)))
@@ -115,6 +117,9 @@ func TestTotalOrderBetweenProcesses(t *testing.T) {
 	}
 	for _, p := range pubs {
 		p.Expect("started")
+	}
+	if err := keep.Close(); err != nil {
+		t.Fatal(err)
 	}
 	want := subs[0].Line()
 	if n, _, _ := cutNumber(want); n != publishers*each {
