@@ -110,7 +110,7 @@ type Ring struct {
 	logBytes, cursorBytes, guestBytes []byte
 
 	data     shm.Span
-	mask     uint64
+	mask     uint64 // of a record's offset: whatever a position says, its header lies within data
 	capacity uint64
 	dataOff  uint64
 }
@@ -134,7 +134,7 @@ func Open(log, cursors, guests []byte) (*Ring, error) {
 	r := &Ring{
 		options: o, geometry: g, log: shm.Overlay[logHeader](log, 0),
 		logBytes: log, cursorBytes: cursors, guestBytes: guests,
-		data: shm.NewSpan(log[off : off+n]), mask: o.Capacity - 1, capacity: o.Capacity, dataOff: uint64(off),
+		data: shm.NewSpan(log[off : off+n]), mask: (o.Capacity - 1) &^ (recordAlign - 1), capacity: o.Capacity, dataOff: uint64(off),
 	}
 	if r.cursors, err = openCursors("cursors", cursors, o, g, cursorMagic); err != nil {
 		return nil, err

@@ -194,7 +194,10 @@ func (h *Host) find(s Start) (Attachment, error) {
 		}
 		return true
 	}
-	from := h.r.oldest()
+	from, err := h.r.oldest()
+	if err != nil {
+		return Attachment{}, err
+	}
 	for i := range h.r.log.index {
 		p := h.r.log.index[i].Load()
 		if p%recordAlign == 0 && before(from, p) && before(p, h.e.tail) && commitWord(h.r.at(p).commit.Load()).of(p) && !enough(h.r.at(p)) {

@@ -1,6 +1,10 @@
 package ring
 
-import "github.com/shmbus/shmbus/shm"
+import (
+	"fmt"
+
+	"github.com/shmbus/shmbus/shm"
+)
 
 // A lossy consumer holds nobody back. It reads a header, copies the payload,
 // and only then asks whether publishers had come around meanwhile: claimed is
@@ -15,11 +19,14 @@ func (c *Consumer) overrun() bool {
 	return before(c.position+c.r.capacity, claimed)
 }
 
+// maxResyncs is how often one call begins anew.
+const maxResyncs = 1000
+
 func (c *Consumer) nextLossy() (Record, error) {
 	if c.failed != nil {
 		return Record{}, c.failed
 	}
-	for {
+	for tries := 0; ; tries++ {
 		rec := c.r.at(c.position)
 		w := commitWord(rec.commit.Load()) // sync(commit): pairs with the publisher's commit
 		offset := c.position & c.r.mask
@@ -31,7 +38,12 @@ func (c *Consumer) nextLossy() (Record, error) {
 		sequence := rec.sequence.Load()
 		shm.FenceLoadLoad()
 		if c.overrun() {
-			c.resync(known && w.state() == stateCommitted)
+			if err := c.resync(known && w.state() == stateCommitted); err != nil {
+				return Record{}, c.fail(err)
+			}
+			if tries > maxResyncs {
+				return Record{}, ErrEmpty // publishers outrun us again and again: let the caller breathe
+			}
 			continue
 		}
 		switch {
@@ -93,26 +105,36 @@ func (c *Consumer) account(sequence uint64) uint64 {
 	return lost
 }
 
-// resync goes on at the oldest record that is whole.
-func (c *Consumer) resync(reading bool) {
+// resync goes on at the oldest record that is whole. It reports whether that
+// is further on: in a ring that is sound it is, since the tail is less than a
+// lap behind claimed.
+func (c *Consumer) resync(reading bool) bool {
 	c.reading = reading
 	c.resyncing = true
-	if p := c.r.oldest(); before(c.position, p) {
-		c.position = p
+	p := c.r.oldest()
+	if !before(c.position, p) {
+		return false
 	}
+	c.position = p
+	return true
 }
 
 // oldest returns the position of the oldest record that nobody has begun to
 // overwrite, as far as the sparse index knows, or the stored tail. The caller
 // reads there and then checks claimed.
-func (r *Ring) oldest() uint64 {
-	floor := r.log.claimed.Load() - r.capacity // sync(claimed): pairs with makeRoom
-	best := r.log.tail.Load()                  // sync(tail): pairs with storeTail
+func (r *Ring) oldest() (uint64, error) {
+	claimed := r.log.claimed.Load() // sync(claimed): pairs with makeRoom
+	best := r.log.tail.Load()       // sync(tail): pairs with storeTail
+	floor := claimed - r.capacity
+	if before(best, floor) {
+		// The stored tail gates publishers, so this was never so.
+		return 0, &CorruptError{Region: "log", Offset: 0x400, Got: claimed, Want: fmt.Sprintf("claimed at most a lap beyond the tail %d", best)}
+	}
 	for i := range r.log.index {
 		p := r.log.index[i].Load() // sync(index): pairs with makeRoom
 		if p%recordAlign == 0 && reaches(p, floor) && before(p, best) {
 			best = p
 		}
 	}
-	return best
+	return best, nil
 }
