@@ -115,6 +115,9 @@ func (r *Ring) Consumer(slot int, generation uint32, a Attachment, o ConsumerOpt
 	if slot < 0 || slot >= r.geometry.subscribers || generation == 0 || o.Guest && (r.guests == nil || o.Mode != Lossy) {
 		return nil, fmt.Errorf("%w: subscriber slot %d, generation %d, %s, guest %t", ErrNoSlot, slot, generation, o.Mode, o.Guest)
 	}
+	if a.Position%recordAlign != 0 {
+		return nil, fmt.Errorf("%w: attached at position %d, want a multiple of %d", ErrNoSlot, a.Position, recordAlign)
+	}
 	if err := r.needBarrier(); err != nil {
 		return nil, err
 	}

@@ -105,18 +105,17 @@ func (c *Consumer) account(sequence uint64) uint64 {
 	return lost
 }
 
-// resync goes on at the oldest record that is whole. It reports whether that
-// is further on: in a ring that is sound it is, since the tail is less than a
-// lap behind claimed.
-func (c *Consumer) resync(reading bool) bool {
+// resync goes on at the oldest record that is whole. In a ring that is sound
+// that is always further on: the tail is less than a lap behind claimed.
+func (c *Consumer) resync(reading bool) error {
 	c.reading = reading
 	c.resyncing = true
-	p := c.r.oldest()
-	if !before(c.position, p) {
-		return false
+	p, err := c.r.oldest()
+	if err == nil && !before(c.position, p) {
+		err = &CorruptError{Region: "log", Offset: 0x400, Got: c.r.log.claimed.Load(), Want: fmt.Sprintf("claimed at most a lap beyond the oldest record %d", p)}
 	}
 	c.position = p
-	return true
+	return err
 }
 
 // oldest returns the position of the oldest record that nobody has begun to

@@ -48,7 +48,7 @@ var deaths = []struct {
 		most := uint64(w.victim.max)
 		position := w.victim.tail
 		if position&w.ring.mask+extentOf(most) > w.ring.capacity {
-			end := (position | w.ring.mask) + 1
+			end := position - position%w.ring.capacity + w.ring.capacity
 			w.must(w.victim.makeRoom(end, end+extentOf(most)+recordHeader))
 			w.victim.pad(end)
 		}

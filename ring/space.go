@@ -103,8 +103,8 @@ func (e *entrant) gatingCursor(evict bool) (gate uint64, slot int) {
 func (e *entrant) walkPending(want uint64) (uint64, error) {
 	h := e.r.log
 	old := h.pending.Load() // sync(pending): pairs with itself below
-	if !within(old, e.tail-e.r.capacity, e.tail) {
-		return 0, &CorruptError{Region: "log", Offset: 0x390, Got: old, Want: "pending within the last lap"}
+	if !within(old, e.tail-e.r.capacity, e.tail) || old%recordAlign != 0 {
+		return 0, &CorruptError{Region: "log", Offset: 0x390, Got: old, Want: "pending within the last lap, a multiple of 32"}
 	}
 	p := old
 	if end := h.busyEnd.Load(); reaches(p, end) { // sync(busyEnd): pairs with claim
