@@ -172,8 +172,13 @@ func openSubscriber(t testing.TB, b *bustest.Bus, topic string, c bus.Subscriber
 // pair opens both ends of a topic.
 func pair(t testing.TB, b *bustest.Bus, pc bus.PublisherConfig, sc bus.SubscriberConfig) (*bus.Publisher, *bus.Subscriber) {
 	t.Helper()
-	p := openPublisher(t, b, "topic", pc)
-	return p, openSubscriber(t, b, "topic", sc)
+	return pairOf(t, b, "topic", pc, sc)
+}
+
+func pairOf(t testing.TB, b *bustest.Bus, topic string, pc bus.PublisherConfig, sc bus.SubscriberConfig) (*bus.Publisher, *bus.Subscriber) {
+	t.Helper()
+	p := openPublisher(t, b, topic, pc)
+	return p, openSubscriber(t, b, topic, sc)
 }
 
 // contexts are one for each test: helpers are called in loops.
