@@ -96,6 +96,14 @@ func TestEveryCell(t *testing.T) {
 	}
 }
 
+// TestStamped runs what goes through package bus in every combination.
+func TestStamped(t *testing.T) {
+	run(t, Options{Rounds: 1, Cells: plan(t, Choice{
+		Mechanisms: []string{"shmbus", "shmbus-batch", "shmbus-claim", "shmbus-fenced", "shmbus-ring"}, Patterns: []string{"stream", "rtt", "paced"},
+		Publishers: []int{1, 2}, Subscribers: []int{1, 3}, Stamps: []bool{true}, Waits: []string{"spin", "park"}, Rates: []int{20_000},
+	})})
+}
+
 // TestOddSizes runs sizes at which first, last and line words coincide, and a
 // message of more than a ring's usual quarter.
 func TestOddSizes(t *testing.T) {

@@ -129,11 +129,7 @@ func (a *actor) ringOutlet(r *ring.Ring, t attachment, slot int) (outlet, error)
 	o := ringOutlet{p: p, stamps: a.Cell.Stamps}
 	switch a.Cell.Mechanism {
 	case "shmbus-batch":
-		b := &batchOutlet{ringOutlet: o}
-		for range batchSize {
-			b.writers = append(b.writers, newWriter(a.Cell.Size, 0).payload)
-		}
-		return b, nil
+		return &batchOutlet{o, newBatch(a.Cell.Size)}, nil
 	case "shmbus-claim":
 		return &claimOutlet{o}, nil
 	}
@@ -141,19 +137,18 @@ func (a *actor) ringOutlet(r *ring.Ring, t attachment, slot int) (outlet, error)
 }
 
 func (a *actor) ringInlet(r *ring.Ring, t attachment) (inlet, error) {
-	wait := map[string]ring.WaitStrategy{"spin": ring.Spin, "park": ring.Park, "adaptive": ring.Adaptive}[a.Cell.Wait]
-	in := &ringInlet{parker: ring.NewParker()}
+	fan := &ringFanInlet{}
 	for i := range t.Subscribers {
-		c, err := r.Consumer(i, t.Subscribers[i], t.Start[i], ring.ConsumerOptions{Wait: wait})
+		c, err := r.Consumer(i, t.Subscribers[i], t.Start[i], ring.ConsumerOptions{Wait: waitStrategies[a.Cell.Wait]})
 		if err != nil {
 			return nil, err
 		}
-		in.consumers = append(in.consumers, c)
+		if len(t.Subscribers) == 1 {
+			return &ringInlet{c, ring.NewParker()}, nil
+		}
+		fan.add(c, newChecker(a.Cell, amount{warm: a.Warm, count: a.Count}))
 	}
-	if len(in.consumers) > 1 {
-		return newFanInlet(in.consumers, a), nil
-	}
-	return in, nil
+	return fan, nil
 }
 
 // ringOutlet publishes message by message.
@@ -183,20 +178,16 @@ func (o *ringOutlet) send(w *writer, n int) error {
 // batchOutlet publishes batches.
 type batchOutlet struct {
 	ringOutlet
-	writers [][]byte // a buffer for each message of a batch
+	batch batch
 }
 
 func (o *batchOutlet) send(w *writer, n int) error {
 	for n > 0 {
-		batch := o.writers[:min(n, batchSize)]
-		for _, p := range batch {
-			w.fill(p)
-		}
-		done, err := o.p.PublishBatch(context.Background(), batch, 0, o.stamp(), true)
-		if err != nil {
+		messages := o.batch.fill(w, n)
+		if _, err := o.p.PublishBatch(context.Background(), messages, 0, o.stamp(), true); err != nil {
 			return err
 		}
-		n -= done
+		n -= len(messages)
 	}
 	return nil
 }
@@ -222,12 +213,12 @@ func (o *claimOutlet) send(w *writer, n int) error {
 
 // ringInlet reads with Next, and waits as its strategy says.
 type ringInlet struct {
-	consumers []*ring.Consumer
-	parker    *ring.Parker
+	c      *ring.Consumer
+	parker *ring.Parker
 }
 
 func (in *ringInlet) receive(k *checker, n int) error {
-	c := in.consumers[0]
+	c := in.c
 	for n > 0 {
 		r, err := c.Next()
 		if err == ring.ErrEmpty {
@@ -245,67 +236,23 @@ func (in *ringInlet) receive(k *checker, n int) error {
 	return nil
 }
 
-// fanInlet reads for several subscribers in one goroutine, with Poll, in turn.
-// When nobody had anything it waits for the first that is not through.
-type fanInlet struct {
-	subscribers []*fanSubscriber
+// ringFanInlet reads for several subscribers in one goroutine, with Poll, in
+// turn.
+type ringFanInlet struct {
+	fan
+	consumers []*ring.Consumer
+	takes     []func(ring.Record, bool) error
 }
 
-type fanSubscriber struct {
-	consumer *ring.Consumer
-	checker  *checker
-	take     func(ring.Record, bool) error
-	left     int
+func (in *ringFanInlet) add(c *ring.Consumer, k *checker) {
+	in.checkers = append(in.checkers, k)
+	in.consumers = append(in.consumers, c)
+	in.takes = append(in.takes, func(r ring.Record, _ bool) error {
+		k.take(r.Payload)
+		return nil
+	})
 }
 
-func newFanInlet(consumers []*ring.Consumer, a *actor) *fanInlet {
-	f := &fanInlet{}
-	for _, c := range consumers {
-		s := &fanSubscriber{consumer: c, checker: newChecker(a.Cell, amount{warm: a.Warm, count: a.Count})}
-		s.take = func(r ring.Record, _ bool) error {
-			s.checker.take(r.Payload)
-			return nil
-		}
-		f.subscribers = append(f.subscribers, s)
-	}
-	return f
-}
-
-// pollAtMost keeps one subscriber from having it all before the next one has
-// any: the lines it brought into the cache serve the others too.
-const pollAtMost = 256
-
-func (f *fanInlet) receive(k *checker, n int) error {
-	for _, s := range f.subscribers {
-		s.left = n
-	}
-	for busy := true; busy; {
-		busy = false
-		idle := true
-		for _, s := range f.subscribers {
-			if s.left == 0 {
-				continue
-			}
-			done, err := s.consumer.Poll(s.take, min(s.left, pollAtMost))
-			if err != nil && err != ring.ErrEmpty {
-				return err
-			}
-			s.left -= done
-			busy = busy || s.left > 0
-			idle = idle && done == 0
-		}
-		if busy && idle {
-			shm.Pause(16)
-		}
-	}
-	// Each has read the same: the sums of all must be that many times one.
-	k.sum = 0
-	for _, s := range f.subscribers {
-		if k.err == nil {
-			k.err = s.checker.err
-		}
-		k.sum += s.checker.sum
-		k.share = s.checker.share
-	}
-	return nil
+func (in *ringFanInlet) receive(k *checker, n int) error {
+	return in.all(k, n, func(i, max int) (int, error) { return in.consumers[i].Poll(in.takes[i], max) })
 }

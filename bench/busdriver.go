@@ -1,0 +1,249 @@
+//go:build linux
+
+package bench
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/shmbus/shmbus/bus"
+	"github.com/shmbus/shmbus/ring"
+	"github.com/shmbus/shmbus/shm"
+)
+
+// What users call is package bus, and that is what the shmbus rows measure.
+// It stamps every message; rows without stamps go to package ring instead.
+
+func stageShmbus(s *stage) error {
+	if s.cell.Stamps {
+		return stageBus(s)
+	}
+	return stageRing(s)
+}
+
+func attachShmbus(a *actor) (outlet, inlet, error) {
+	if a.Cell.Stamps {
+		return attachBus(a)
+	}
+	return attachRing(a)
+}
+
+const (
+	topicThere = "there"
+	topicBack  = "back"
+)
+
+// stageBus hosts a bus in the harness, so that no actor has the host's work.
+func stageBus(s *stage) error {
+	b, err := bus.Open(context.Background(), bus.Config{Name: "bench", Dir: s.dir, Fenced: s.cell.Mechanism == "shmbus-fenced"})
+	if err != nil {
+		return err
+	}
+	s.keep = append(s.keep, func() { b.Close() })
+	return nil
+}
+
+// attachBus joins the bus for good: the process ends without leaving it.
+func attachBus(a *actor) (outlet, inlet, error) {
+	b, err := bus.Open(context.Background(), bus.Config{Name: "bench", Dir: a.Dir, NeverHost: true})
+	if err != nil {
+		return nil, nil, err
+	}
+	// The publisher makes a topic and then waits for the other; the subscriber
+	// waits for that topic and then makes the other.
+	if a.Actor < a.Cell.Publishers {
+		out, err := a.busOutlet(b, topicThere)
+		if err != nil || a.Cell.Pattern != RTT {
+			return out, nil, err
+		}
+		in, err := a.busInlet(b, topicBack)
+		return out, in, err
+	}
+	in, err := a.busInlet(b, topicThere)
+	if err != nil || a.Cell.Pattern != RTT {
+		return nil, in, err
+	}
+	out, err := a.busOutlet(b, topicBack)
+	return out, in, err
+}
+
+func (a *actor) busOutlet(b *bus.Bus, topic string) (outlet, error) {
+	p, err := b.Publisher(context.Background(), topic, bus.PublisherConfig{Name: fmt.Sprint("publisher", a.Actor), Capacity: capacityFor(a.Cell.Size)})
+	if err != nil {
+		return nil, err
+	}
+	switch a.Cell.Mechanism {
+	case "shmbus-batch":
+		return &busBatchOutlet{p: p, batch: newBatch(a.Cell.Size)}, nil
+	case "shmbus-claim":
+		return &busClaimOutlet{p: p}, nil
+	}
+	return &busOutlet{p: p}, nil
+}
+
+// waitStrategies are the ways to wait by their names in a cell.
+var waitStrategies = map[string]ring.WaitStrategy{"spin": ring.Spin, "park": ring.Park, "adaptive": ring.Adaptive}
+
+func (a *actor) busInlet(b *bus.Bus, topic string) (inlet, error) {
+	fan := &busFanInlet{}
+	for i := range a.Cell.Subscribers {
+		s, err := b.Subscriber(context.Background(), topic, bus.SubscriberConfig{Name: fmt.Sprint("subscriber", i), Wait: waitStrategies[a.Cell.Wait]})
+		if err != nil {
+			return nil, err
+		}
+		if a.Cell.Subscribers == 1 {
+			return &busInlet{s: s}, nil
+		}
+		fan.add(s, newChecker(a.Cell, amount{warm: a.Warm, count: a.Count}))
+	}
+	return fan, nil
+}
+
+// busOutlet publishes message by message.
+type busOutlet struct{ p *bus.Publisher }
+
+func (o *busOutlet) send(w *writer, n int) error {
+	ctx := context.Background()
+	for range n {
+		if err := o.p.Publish(ctx, w.next()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// busBatchOutlet publishes batches.
+type busBatchOutlet struct {
+	p     *bus.Publisher
+	batch batch
+}
+
+func (o *busBatchOutlet) send(w *writer, n int) error {
+	for n > 0 {
+		messages := o.batch.fill(w, n)
+		if _, err := o.p.PublishBatch(context.Background(), messages); err != nil {
+			return err
+		}
+		n -= len(messages)
+	}
+	return nil
+}
+
+// busClaimOutlet copies the payload into the ring itself.
+type busClaimOutlet struct{ p *bus.Publisher }
+
+func (o *busClaimOutlet) send(w *writer, n int) error {
+	ctx := context.Background()
+	for range n {
+		p := w.next()
+		c, err := o.p.Claim(ctx, len(p))
+		if err != nil {
+			return err
+		}
+		copy(c.Bytes(), p)
+		if err := c.Commit(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// busInlet reads with Next.
+type busInlet struct{ s *bus.Subscriber }
+
+func (in *busInlet) receive(k *checker, n int) error {
+	ctx := context.Background()
+	for range n {
+		m, err := in.s.Next(ctx)
+		if err != nil {
+			return err
+		}
+		k.take(m.Payload)
+	}
+	return nil
+}
+
+// busFanInlet reads for several subscribers in one goroutine, with Poll, in
+// turn.
+type busFanInlet struct {
+	fan
+	subscribers []*bus.Subscriber
+	takes       []func(bus.Message, bool) error
+}
+
+func (in *busFanInlet) add(s *bus.Subscriber, k *checker) {
+	in.checkers = append(in.checkers, k)
+	in.subscribers = append(in.subscribers, s)
+	in.takes = append(in.takes, func(m bus.Message, _ bool) error {
+		k.take(m.Payload)
+		return nil
+	})
+}
+
+func (in *busFanInlet) receive(k *checker, n int) error {
+	return in.all(k, n, func(i, max int) (int, error) { return in.subscribers[i].Poll(in.takes[i], max) })
+}
+
+// batch is a buffer for each message of a batch.
+type batch [][]byte
+
+func newBatch(size int) batch {
+	var b batch
+	for range batchSize {
+		b = append(b, newWriter(size, 0).payload)
+	}
+	return b
+}
+
+// fill returns the next messages: a batch, or n if that is less.
+func (b batch) fill(w *writer, n int) [][]byte {
+	messages := b[:min(n, len(b))]
+	for _, p := range messages {
+		w.fill(p)
+	}
+	return messages
+}
+
+// fan are several subscribers in one goroutine.
+type fan struct{ checkers []*checker }
+
+// pollAtMost keeps one subscriber from having it all before the next one has
+// any: the lines it brought into the cache serve the others too.
+const pollAtMost = 256
+
+// all lets each read n messages, in turn, and adds their sums up in k. poll
+// reads what is there for number i, at most max.
+func (f *fan) all(k *checker, n int, poll func(i, max int) (int, error)) error {
+	left := make([]int, len(f.checkers))
+	for i := range left {
+		left[i] = n
+	}
+	for busy := true; busy; {
+		busy = false
+		idle := true
+		for i := range left {
+			if left[i] == 0 {
+				continue
+			}
+			done, err := poll(i, min(left[i], pollAtMost))
+			if err != nil {
+				return err
+			}
+			left[i] -= done
+			busy = busy || left[i] > 0
+			idle = idle && done == 0
+		}
+		if busy && idle {
+			shm.Pause(16)
+		}
+	}
+	k.sum = 0
+	for _, c := range f.checkers {
+		if k.err == nil {
+			k.err = c.err
+		}
+		k.sum += c.sum
+		k.share = c.share
+	}
+	return nil
+}
