@@ -66,9 +66,10 @@ fuzz: ## run each fuzz target for FUZZTIME (30m)
 	$(GO) test ./control -run '^$$' -fuzz '^FuzzControlMessages$$' -fuzztime $(FUZZTIME)
 	for f in FuzzReader FuzzAttach FuzzRepair; do $(GO) test ./ring -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) || exit 1; done
 
-test-arm64: ## run the tests of shm and ring for arm64 under qemu
+test-arm64: ## run the tests of shm and ring for arm64 under qemu (root: registers the emulator)
 	@$(call need,qemu-aarch64-static,qemu-user-static)
-	GOOS=linux GOARCH=arm64 $(NATIVE) $(GO) test -exec qemu-aarch64-static ./shm ./ring
+	packaging/emulate aarch64
+	GOOS=linux GOARCH=arm64 $(NATIVE) SHMBUS_EMULATED=1 $(GO) test -count=1 ./shm ./ring
 
 test-full: ## run the long tests too (an hour or more)
 	SHMBUS_FULL=1 $(NATIVE) $(GO) test -count=1 -timeout 170m ./...
