@@ -47,8 +47,13 @@ func killRound(t *testing.T, kind string, round, lines int) {
 	victim.kill(t)
 	killed := time.Now()
 	served := s.waitForHost(t, victim.Process.Pid, killed)
-	s.join(t)
+	joiner := s.join(t)
 	s.finish(t, victim)
+	joiner.exits(t, exitOK)
+	// Behind the gate are the last fifths of at least three publishers.
+	if d, l := delivered(t, joiner); d < lines*3/5 || l != 0 {
+		t.Errorf("the joiner: delivered %d, lost %d, want at least %d and none", d, l, lines*3/5)
+	}
 	if host != nil && host != victim && !s.attached(host) {
 		host.Process.Kill()
 		host.Wait()
@@ -123,14 +128,11 @@ func (s *storm) waitForHost(t *testing.T, killed int, since time.Time) time.Dura
 	return time.Since(since).Round(time.Millisecond)
 }
 
-// join attaches one more subscriber, which gets a message once the gate opens.
-func (s *storm) join(t *testing.T) {
+// join attaches one more subscriber, then opens the gate.
+func (s *storm) join(t *testing.T) *process {
 	t.Helper()
-	joiner := s.place.command(t, "sub", "storm", "--count", "1", "--name", "joiner").start(t)
+	joiner := s.place.command(t, "sub", "storm", "--drain", "--name", "joiner").start(t)
 	s.place.until(t, `"name": "joiner"`, "stat", "storm", "-o", "json")
 	s.goOn()
-	joiner.exits(t, exitOK)
-	if d, _ := delivered(t, joiner); d != 1 {
-		t.Errorf("the joiner was delivered %d messages, want 1", d)
-	}
+	return joiner
 }
