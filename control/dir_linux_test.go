@@ -123,7 +123,7 @@ func TestOpenBusDirRefuses(t *testing.T) {
 				for _, text := range c.text {
 					wantText(t, err, strings.ReplaceAll(text, "ROOT", root))
 				}
-				if now := openDescriptors(t); now != fds {
+				if now := openDescriptors(t); now > fds {
 					t.Errorf("%d descriptors open, %d before", now, fds)
 				}
 			})

@@ -44,11 +44,15 @@ func (c *Client) connect(ctx context.Context, first bool) (*link, error) {
 			}
 		}
 		wait := jitter()
+		late := ctx.Err()
+		if d, ok := ctx.Deadline(); ok && !time.Now().Before(d) {
+			late = context.DeadlineExceeded // the timer of ctx is not the only one
+		}
 		switch waited := time.Since(began); {
-		case ctx.Err() != nil && first:
-			return nil, c.explainConnect(err, ctx.Err())
-		case ctx.Err() != nil:
-			return nil, ctx.Err()
+		case late != nil && first:
+			return nil, c.explainConnect(err, late)
+		case late != nil:
+			return nil, late
 		case !first && isFinal(err):
 			c.log.Warn("come back", "error", err)
 			wait += 100 * time.Millisecond
@@ -75,8 +79,6 @@ func (c *Client) connect(ctx context.Context, first bool) (*link, error) {
 // explainConnect says what was in the way when the caller's context ended.
 func (c *Client) explainConnect(err, ctxErr error) error {
 	switch {
-	case errors.Is(err, ErrHostStalled):
-		return err
 	case errors.Is(err, ErrNoHost):
 		return c.errWaiting(ctxErr)
 	case errors.Is(err, ctxErr):
@@ -102,7 +104,7 @@ func (c *Client) tryHost() (bool, error) {
 		lock.Release()
 		return false, err
 	}
-	h, err := newHost(c.dir, lock, ln, c.memberID(), c.config.Host, c.log)
+	h, err := newHost(c.dir, lock, ln, c.memberID(), true, c.config.Host, c.log)
 	if err != nil {
 		return false, err
 	}

@@ -126,6 +126,7 @@ type host struct {
 
 	mu       sync.Mutex
 	open     bool // false from close on: no new goroutines
+	spare    *os.File
 	unknown  int  // connections before their hello
 	known    int  // and after it
 	sessions map[*session]struct{}
@@ -139,8 +140,10 @@ type host struct {
 }
 
 // newHost serves the bus on a listener. It owns lock and listener from then on,
-// also when it fails; the directory stays the caller's, until close returns.
-func newHost(dir *BusDir, lock *HostLock, ln *Listener, self uint64, c HostConfig, log *slog.Logger) (*host, error) {
+// also when it fails; the directory stays the caller's, until close returns. self
+// is the member id of its own process, whose client (if it has one) comes back
+// like all others.
+func newHost(dir *BusDir, lock *HostLock, ln *Listener, self uint64, client bool, c HostConfig, log *slog.Logger) (*host, error) {
 	c = c.withDefaults()
 	h := &host{
 		config: c, dir: dir, lock: lock, listener: ln, log: log, self: self,
@@ -168,7 +171,7 @@ func newHost(dir *BusDir, lock *HostLock, ln *Listener, self uint64, c HostConfi
 		return nil, fmt.Errorf("become the host: %w", err)
 	}
 	for _, id := range alive {
-		if id != self || self == 0 {
+		if id != self || client {
 			h.missing[id] = struct{}{}
 		}
 	}
@@ -217,56 +220,65 @@ func (h *host) close() {
 // accept takes connections until the listener is closed.
 func (h *host) accept() {
 	defer h.work.Done()
-	reserve := openReserve()
-	defer func() { closeReserve(reserve) }()
+	h.keepSpare(true)
+	defer h.keepSpare(false)
 	for {
 		conn, err := h.listener.Accept()
 		switch {
 		case err == nil:
 			h.admit(conn)
+			continue
 		case errors.Is(err, ErrClosed):
 			return
-		case errors.Is(err, ErrNoDescriptors) && reserve != nil:
-			// The one descriptor that was kept back lets us say so.
-			reserve.Close()
-			h.refuseOne()
-			reserve = openReserve()
+		case errors.Is(err, ErrNoDescriptors):
+			h.acceptLast()
 		default:
 			h.log.Warn("accept", "error", err)
-			if !h.pause(20 * time.Millisecond) {
-				return
-			}
-			if reserve == nil {
-				reserve = openReserve()
-			}
+		}
+		if !h.pause(20 * time.Millisecond) {
+			return
 		}
 	}
 }
 
-func openReserve() *os.File {
-	f, err := os.Open(os.DevNull)
-	if err != nil {
-		return nil
-	}
-	return f
-}
-
-func closeReserve(f *os.File) {
-	if f != nil {
-		f.Close()
-	}
-}
-
-// refuseOne accepts one connection only to say that it cannot be served.
-func (h *host) refuseOne() {
-	if h.listener.SetDeadline(time.Now().Add(20*time.Millisecond)) != nil {
+// acceptLast accepts a connection with the descriptor that was kept back for
+// this, and says why it cannot be served. The kernel looks for a descriptor first
+// and for a connection after that, so there may be none.
+func (h *host) acceptLast() {
+	h.keepSpare(false)
+	defer h.keepSpare(true)
+	if h.listener.SetDeadline(time.Now().Add(5*time.Millisecond)) != nil {
 		return
 	}
 	conn, err := h.listener.Accept()
 	if h.listener.SetDeadline(time.Time{}) != nil || err != nil {
 		return
 	}
-	h.refuse(conn, fmt.Errorf("%w: the host (pid %d) cannot serve another connection; raise its RLIMIT_NOFILE", ErrNoDescriptors, os.Getpid()))
+	if h.keepSpare(true) { // somebody has closed something
+		h.admit(conn)
+		return
+	}
+	h.refuse(conn, noDescriptors(ErrNoDescriptors))
+}
+
+// keepSpare holds a descriptor back, or lets go of it; false if there is none.
+func (h *host) keepSpare(keep bool) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case keep && h.spare == nil:
+		if f, err := os.Open(os.DevNull); err == nil {
+			h.spare = f
+		}
+	case !keep && h.spare != nil:
+		h.spare.Close()
+		h.spare = nil
+	}
+	return h.spare != nil
+}
+
+func noDescriptors(err error) error {
+	return fmt.Errorf("the host (pid %d) cannot serve another connection; raise its RLIMIT_NOFILE: %w", os.Getpid(), err)
 }
 
 // refuse tells a connection why and ends it. A fresh connection's buffer is

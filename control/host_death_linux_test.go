@@ -328,7 +328,7 @@ func TestStoppedHostIsNamed(t *testing.T) {
 	host, _ := participant(t, root, "none", "", "")
 	a := dial(t, Config{Dir: root})
 	host.stop()
-	ctx, cancel := context.WithTimeout(soon(t), 100*time.Millisecond)
+	ctx, cancel := context.WithTimeout(soon(t), time.Second)
 	defer cancel()
 	_, err := Dial(ctx, Config{Dir: root})
 	if want := fmt.Sprintf("pid %d", host.cmd.Process.Pid); !errors.Is(err, ErrHostStalled) || !strings.Contains(err.Error(), want) {

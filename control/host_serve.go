@@ -94,6 +94,6 @@ func becomeHost(config Config, ln *Listener, log *slog.Logger) (h *host, m *Memb
 			return nil, nil, nil, errors.Join(err, lock.Release())
 		}
 	}
-	h, err = newHost(dir, lock, ln, member.ID(), config.Host, log)
+	h, err = newHost(dir, lock, ln, member.ID(), false, config.Host, log)
 	return h, member, dir, err
 }

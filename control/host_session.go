@@ -21,6 +21,9 @@ type session struct {
 	here   chan struct{} // closed by ready: it has offered what it holds
 	gone   chan struct{} // closed when its slots are no longer live
 	work   sync.WaitGroup
+	// placing are the subscriptions read and not yet in line. Only the session's
+	// own goroutine adds and waits.
+	placing sync.WaitGroup
 
 	// Set by the handshake, constant then.
 	peer       *Peer
@@ -113,6 +116,9 @@ func (s *session) send(v any, files ...*os.File) error {
 func (s *session) greet() error {
 	h := s.host
 	peer, err := Credentials(s.conn)
+	if errors.Is(err, ErrNoDescriptors) {
+		return noDescriptors(err)
+	}
 	if err != nil {
 		return err
 	}
@@ -279,6 +285,17 @@ func (s *session) dispatch(m request, head Header, files []*os.File) error {
 			return s.send(newErrorMessage(head.ID, err))
 		}
 		return s.refuse(head, err)
+	}
+	switch m := m.(type) {
+	case *subscribeRequest:
+		s.placing.Add(1)
+		m.placed = sync.OnceFunc(s.placing.Done)
+	case *plainRequest:
+		if head.Type == typeReady {
+			// Who says ready is back with all that it asks for: no topic is made
+			// without those who wait for it.
+			s.placing.Wait()
+		}
 	}
 	s.work.Add(1)
 	go s.answer(ctx, cancel, m, head, files)

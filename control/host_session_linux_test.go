@@ -329,7 +329,7 @@ func regionsOf(t *testing.T, o ring.Options, seal bool) []*os.File {
 
 func TestBadOffersAreRefused(t *testing.T) {
 	c := dial(t, Config{Dir: busRoot(t)})
-	o := ring.Options{Capacity: ring.MinCapacity, Label: "t", ID: 77}
+	o := ring.Options{Capacity: ring.MinCapacity, Label: "t", ID: 77, Fenced: true}
 	id := slotID{Topic: "t", Ring: 77, Role: rolePublisher, Slot: 0, Generation: 1}
 	good := regionsOf(t, o, true)
 	other := o
@@ -386,7 +386,7 @@ func TestBadOffersAreRefused(t *testing.T) {
 
 func TestUnknownLayoutIsNamed(t *testing.T) {
 	c := dial(t, Config{Dir: busRoot(t)})
-	o := ring.Options{Capacity: ring.MinCapacity, Label: "t", ID: 77}
+	o := ring.Options{Capacity: ring.MinCapacity, Label: "t", ID: 77, Fenced: true}
 	files := regionsOf(t, o, true)
 	if _, err := files[0].WriteAt([]byte{99}, 8); err != nil { // the version behind the magic
 		t.Fatal(err)

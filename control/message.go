@@ -178,6 +178,10 @@ type subscribeRequest struct {
 	Start  startMessage `json:"start"`
 	Schema uint32       `json:"schema"` // 0: any
 	NoWait bool         `json:"no_wait"`
+
+	// placed is called, on the host's side, once the request is in line for its
+	// topic or known not to need one.
+	placed func()
 }
 
 func (m *subscribeRequest) check() error {

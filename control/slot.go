@@ -103,7 +103,7 @@ func (t *topic) take(role, name string, s *session) (*holder, error) {
 }
 
 // named returns the holder of a given name, which is unique among publishers
-// and among subscribers, guests included.
+// and among subscribers, guests included. One that is leaving has given it up.
 func (t *topic) named(role, name string) *holder {
 	roles := []string{roleSubscriber, roleGuest}
 	if role == rolePublisher {
@@ -112,7 +112,7 @@ func (t *topic) named(role, name string) *holder {
 	for _, r := range roles {
 		taken, _ := t.table(r)
 		for _, d := range taken {
-			if d.name == name {
+			if d.name == name && d.state != holderLeaving {
 				return d
 			}
 		}

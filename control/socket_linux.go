@@ -97,14 +97,16 @@ func ListenerFromFile(f *os.File) (*Listener, error) {
 func dialUnix(ctx context.Context, d *BusDir) (*net.UnixConn, error) {
 	var dialer net.Dialer
 	name := filepath.Join(d.path, SocketName)
-	for {
+	for full := false; ; {
 		c, err := dialer.DialContext(ctx, "unixpacket", d.Path(SocketName))
 		if err == nil {
 			return c.(*net.UnixConn), nil
 		}
-		if !errors.Is(err, unix.EAGAIN) {
+		late := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+		if !errors.Is(err, unix.EAGAIN) && !(full && late) {
 			return nil, dialError(err, "connect to "+name)
 		}
+		full = true
 		again := time.NewTimer(dialAgain)
 		select {
 		case <-again.C:

@@ -98,7 +98,7 @@ func TestSomethingElseInPlaceOfTheSocket(t *testing.T) {
 	fds := openDescriptors(t)
 	_, err = Listen(d)
 	wantText(t, err, d.String()+"/"+SocketName)
-	if now := openDescriptors(t); now != fds {
+	if now := openDescriptors(t); now > fds {
 		t.Errorf("%d descriptors open, %d before", now, fds)
 	}
 }
@@ -129,7 +129,7 @@ func TestHostOfAnotherUidIsRefused(t *testing.T) {
 		t.Errorf("Dial: %v, want ErrPermission", err)
 	}
 	wantText(t, err, "uid 65534", "uid 0", d.String())
-	if now := openDescriptors(t); now != fds {
+	if now := openDescriptors(t); now > fds {
 		t.Errorf("%d descriptors open, %d before", now, fds)
 	}
 }
@@ -200,7 +200,7 @@ func TestListenerFromFile(t *testing.T) {
 			wantText(t, err, "ListenSequentialPacket=")
 		}
 	}
-	if now := openDescriptors(t); now != fds+1 {
+	if now := openDescriptors(t); now > fds+1 {
 		t.Errorf("%d descriptors open, %d before and one of the pair", now, fds)
 	}
 }
