@@ -112,7 +112,7 @@ func (c *Consumer) resync(reading bool) error {
 	c.resyncing = true
 	p, err := c.r.oldest()
 	if err == nil && !before(c.position, p) {
-		err = &CorruptError{Region: "log", Offset: 0x400, Got: c.r.log.claimed.Load(), Want: fmt.Sprintf("claimed at most a lap beyond the oldest record %d", p)}
+		err = &CorruptError{Region: "log", Offset: 0x400, Got: c.r.log.claimed.Load(), Want: fmt.Sprintf("claimed at most a lap beyond the oldest record %d", p)} // sync(claimed): pairs with makeRoom
 	}
 	c.position = p
 	return err
