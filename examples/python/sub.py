@@ -222,17 +222,17 @@ def bus_directory(root, bus):
 
 def join_members(directory):
     """Takes a member id: a byte of the members file, locked for life."""
-    fd = os.open("members", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory)
-    tag = os.fstat(fd).st_ino * 0x9E3779B97F4A7C15 % U64 >> 48
     while True:
-        member = secrets.randbits(46) << 16 | tag
-        if member >> 16 == 0:
-            continue
+        fd = os.open("members", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory)
+        inode = os.fstat(fd).st_ino
+        member = secrets.randbits(46) << 16 | inode * 0x9E3779B97F4A7C15 % U64 >> 48
         try:
             fcntl.fcntl(fd, fcntl.F_OFD_SETLK, struct.pack("hhqqi0q", fcntl.F_WRLCK, os.SEEK_SET, member, 1, 0))
-            return member
-        except BlockingIOError:
+            if member >> 16 and os.stat("members", dir_fd=directory, follow_symlinks=False).st_ino == inode:
+                return member
+        except (BlockingIOError, FileNotFoundError):
             pass
+        os.close(fd)
 
 
 def register_membarrier():
