@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -213,3 +214,21 @@ func TestCancel(t *testing.T) {
 type writerFunc func([]byte)
 
 func (f writerFunc) Write(b []byte) (int, error) { f(b); return len(b), nil }
+
+// TestPeer builds the one peer that needs nothing but a C compiler.
+func TestPeer(t *testing.T) {
+	if _, err := exec.LookPath("cc"); err != nil {
+		t.Skip("no C compiler")
+	}
+	dir := t.TempDir()
+	build := exec.Command("cc", "-O2", "-o", filepath.Join(dir, "spsc"), "peers/main.c", "peers/spsc.c")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v\n%s", build, err, out)
+	}
+	for _, size := range []int{8, 64, 72, 4096} {
+		report := run(t, Options{Rounds: 1, Peers: dir, Cells: plan(t, Choice{Mechanisms: []string{"peer-spsc"}, Sizes: []int{size}})})
+		if len(report.Rows) != 2 || *report.Rows[1].P50Ns <= 0 {
+			t.Errorf("%d bytes: got %+v", size, report.Rows)
+		}
+	}
+}

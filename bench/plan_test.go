@@ -104,8 +104,11 @@ func TestSummarize(t *testing.T) {
 
 func TestWriteTable(t *testing.T) {
 	var b strings.Builder
-	if err := WriteTable(&b, Quoted()); err != nil {
+	if err := WriteTable(&b, Quoted([]Row{{Pattern: Stream, Size: 64}, {Pattern: RTT, Size: 64}})); err != nil {
 		t.Fatal(err)
+	}
+	if strings.Contains(b.String(), "1024") {
+		t.Errorf("a quoted row stands beside nothing:\n%s", b.String())
 	}
 	for _, want := range []string{"stream, 64 B", "rtt, 64 B", "52.0M", "150ns", "quoted, not measured here"} {
 		if !strings.Contains(b.String(), want) {

@@ -40,8 +40,9 @@ type Row struct {
 
 // Quoted are figures of systems that cannot be installed from a registry,
 // measured on a machine like the one this was built on, elsewhere and at
-// another time: for orientation, not for ratios.
-func Quoted() []Row {
+// another time: for orientation, not for ratios. Those are returned that stand
+// beside one of rows: of the same pattern and size.
+func Quoted(beside []Row) []Row {
 	var rows []Row
 	add := func(name string, pattern Pattern, size int, perSecond float64, p50, p99 int64) {
 		r := Row{Mechanism: name, Mode: "quoted", Pattern: pattern, Size: size, Publishers: 1, Subscribers: 1, Wait: "spin", note: "quoted, not measured here"}
@@ -55,7 +56,9 @@ func Quoted() []Row {
 		if p99 > 0 {
 			r.P99Ns = &p99
 		}
-		rows = append(rows, r)
+		if slices.ContainsFunc(beside, func(b Row) bool { return b.Pattern == pattern && b.Size == size }) {
+			rows = append(rows, r)
+		}
 	}
 	add("aeron-ipc", Stream, 64, 52e6, 0, 0)
 	add("aeron-ipc", Stream, kib, 10e6, 0, 0)

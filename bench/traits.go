@@ -62,7 +62,7 @@ var mechanisms = []traits{
 	{name: "http-close", about: "a POST a message, each on its own connection", patterns: []Pattern{Stream, RTT}, waits: parks, most: 1000},
 	{name: "peer-spsc", about: "limit-spsc in C", patterns: []Pattern{Stream, RTT}, waits: spins, extra: true},
 	{name: "peer-iceoryx", about: "iceoryx", patterns: []Pattern{Stream, RTT}, waits: spins, extra: true},
-	{name: "peer-boost", about: "Boost.Interprocess message_queue", patterns: []Pattern{Stream, RTT}, waits: parks, extra: true},
+	{name: "peer-boost", about: "Boost.Interprocess message_queue", patterns: []Pattern{Stream, RTT}, waits: spins, extra: true},
 	{name: "peer-zeromq", about: "ZeroMQ PAIR over ipc", patterns: []Pattern{Stream, RTT}, waits: parks, extra: true},
 	{name: "peer-nng", about: "nng pair0 over ipc", patterns: []Pattern{Stream, RTT}, waits: parks, extra: true},
 }

@@ -6,13 +6,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -115,8 +112,7 @@ func (h *harness) command(ctx context.Context, s *stage, a amount, actor int) (*
 	processors := h.assign(s.cell, actor)
 	var cmd *exec.Cmd
 	if isPeer(s.cell.Mechanism) {
-		cmd = exec.CommandContext(ctx, h.peerProgram(s.cell.Mechanism), string(s.cell.Pattern), strconv.Itoa(s.cell.Size),
-			strconv.Itoa(a.warm), strconv.Itoa(a.count), strconv.Itoa(actor), strconv.Itoa(processors[0]), s.dir)
+		cmd = h.peerCommand(ctx, s, a, actor)
 	} else {
 		program := h.Program
 		if len(program) == 0 {
@@ -201,33 +197,4 @@ func (h *harness) collect(c Cell, a amount, d *desk, samples shm.Span) (result, 
 	}
 	r.summarize()
 	return r, nil
-}
-
-// peerProgram is where the program of a peer is.
-func (h *harness) peerProgram(mechanism string) string {
-	return filepath.Join(h.Peers, strings.TrimPrefix(mechanism, "peer-"))
-}
-
-// stagePeer starts what a peer needs besides its own processes, once a run.
-func (h *harness) stagePeer(s *stage) error {
-	if s.cell.Mechanism != "peer-iceoryx" || h.daemons["iox-roudi"] != nil {
-		return nil
-	}
-	cmd := exec.Command("iox-roudi", "--log-level", "error")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("%w: %w", ErrActor, err)
-	}
-	h.daemons["iox-roudi"] = func() { errors.Join(cmd.Process.Signal(syscall.SIGTERM), cmd.Wait()) }
-	// It says when it is ready, and nothing else at this level.
-	ready := make([]byte, 4096)
-	if _, err := out.Read(ready); err != nil {
-		return fmt.Errorf("%w: iox-roudi ended: %w", ErrActor, err)
-	}
-	go io.Copy(io.Discard, out)
-	return nil
 }

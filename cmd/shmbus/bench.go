@@ -124,7 +124,7 @@ func runBench(cmd *cobra.Command, a *app, f *benchFlags) error {
 	}
 	rows := report.Rows
 	if f.peers != "" {
-		rows = append(rows, bench.Quoted()...)
+		rows = append(rows, bench.Quoted(rows)...)
 	}
 	if a.output == formatText {
 		slices.SortStableFunc(rows, bench.Order)

@@ -8,7 +8,8 @@ import (
 )
 
 // checkUnsafe keeps unsafe and assembly at home. Elsewhere layout.go may take
-// sizes and offsets, and nothing else.
+// sizes and offsets, and nothing else. The programs of bench/peers are no part
+// of ours.
 func checkUnsafe(t *Tree) []Problem {
 	var ps []Problem
 	for _, p := range t.paths() {

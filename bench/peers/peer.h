@@ -1,0 +1,111 @@
+/* What a program of bench/peers shares with the harness (bench/layout.go) and
+ * with the other mechanisms (bench/work.go). */
+#ifndef PEER_H
+#define PEER_H
+
+#include <stdint.h>
+#include <string.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A place on the desk, descriptor 3, at 256 * (1 + actor). Only its actor
+ * writes it; state last. */
+struct place {
+	uint64_t state;
+	uint64_t start;
+	uint64_t end;
+	uint64_t messages;
+	uint64_t sum;
+	uint64_t cpu;
+	uint64_t switches;
+	uint64_t samples;
+	uint64_t share;
+	uint8_t pad[184];
+};
+
+enum { STATE_ATTACHED = 1, STATE_WARM = 2, STATE_DONE = 3 };
+enum { DESK_DESCRIPTOR = 3, SAMPLES_DESCRIPTOR = 4, OWN_DESCRIPTORS = 5 };
+enum { LINE_SIZE = 64 };
+
+#define FILLER UINT64_C(0x9E3779B97F4A7C15)
+
+/* What this actor is to do, from the command line. */
+struct task {
+	int rtt;          /* round trips; otherwise a stream */
+	uint64_t size;    /* of a message, a multiple of 8 */
+	uint64_t warm;    /* messages before the clock runs */
+	uint64_t count;   /* messages while it does */
+	int actor;        /* 0 publishes, 1 subscribes and, for round trips, answers */
+	int processor;
+	const char *dir;  /* for names; empty */
+	int tsc;          /* the processor's counter is the clock */
+};
+
+/* writer makes messages in a buffer of its own. */
+struct writer {
+	uint8_t *payload;
+	uint64_t size;
+	uint64_t number;
+};
+
+static inline const uint8_t *writer_next(struct writer *w)
+{
+	memcpy(w->payload + w->size - 8, &w->number, 8);
+	memcpy(w->payload, &w->number, 8);
+	w->number++;
+	return w->payload;
+}
+
+/* checker reads and checks messages in place. */
+struct checker {
+	uint64_t size;
+	uint64_t expected;
+	uint64_t sum;
+	uint64_t wrong;
+};
+
+static inline uint64_t load64(const uint8_t *p)
+{
+	uint64_t v;
+	memcpy(&v, p, 8);
+	return v;
+}
+
+static inline void checker_take(struct checker *k, const uint8_t *p)
+{
+	uint64_t first = load64(p), last = load64(p + k->size - 8);
+	uint64_t sum = first + last;
+	for (uint64_t off = LINE_SIZE; off + 8 <= k->size; off += LINE_SIZE)
+		sum += load64(p + off);
+	k->sum += sum;
+	k->wrong |= (first ^ k->expected) | (first ^ last);
+	k->expected++;
+}
+
+static inline void pause_once(void)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ __volatile__("isb" ::: "memory");
+#endif
+}
+
+/* What each program provides. The two ways of a round trip are the way there
+ * (from actor 0) and the way back (from actor 1). */
+void peer_open(const struct task *t);
+void peer_send(struct writer *w, uint64_t n);      /* leaves none in a buffer */
+void peer_receive(struct checker *k, uint64_t n);  /* exactly n */
+void peer_close(void);                             /* gives back what outlives a process */
+
+/* Maps a descriptor, its pages touched, for the life of the process. */
+uint8_t *peer_map(int descriptor, uint64_t *size);
+/* Ends the process with a message, if bad. */
+void peer_check(int bad, const char *what);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
