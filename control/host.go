@@ -127,8 +127,8 @@ type host struct {
 	mu       sync.Mutex
 	open     bool // false from close on: no new goroutines
 	spare    *os.File
-	unknown  int  // connections before their hello
-	known    int  // and after it
+	unknown  int // connections before their hello
+	known    int // and after it
 	sessions map[*session]struct{}
 	members  map[uint64]*session
 	topics   map[string]*topic
