@@ -185,6 +185,9 @@ func (e *entrant) lock(ctx context.Context) error {
 			}
 			continue
 		}
+		if slot := identitySlot(word & identityBits); slot < 0 || slot > e.r.geometry.HostSlot() {
+			return &CorruptError{Region: "log", Offset: 0x300, Got: uint64(word), Want: "a mutex that is free or held by a slot"}
+		}
 		if word&lockWaiters == 0 {
 			if !m.CompareAndSwap(word, word|lockWaiters) {
 				continue
@@ -193,7 +196,7 @@ func (e *entrant) lock(ctx context.Context) error {
 		}
 		slept = lockWaiters
 		_ = shm.FutexWait(m, word, e.patience(ctx)) // any outcome: look again
-		if m.Load()&identityBits == 0 {
+		if m.Load() == 0 {
 			continue
 		}
 		if err := e.blockedBy(ctx, word&identityBits); err != nil {
