@@ -104,9 +104,6 @@ func (h *host) each(f func(*holder)) {
 
 // leave frees all that a session holds, at its word.
 func (h *host) leave(s *session) {
-	h.mu.Lock()
-	s.bye = true
-	h.mu.Unlock()
 	h.dropAll(func(d *holder) bool { return d.session == s && (d.state == holderLive || d.state == holderDetached) })
 }
 

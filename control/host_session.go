@@ -36,7 +36,6 @@ type session struct {
 	// Guarded by the host's mutex.
 	known    bool // it has said who it is
 	ended    bool
-	bye      bool
 	ready    bool
 	claims   map[slotID]struct{} // what it has offered, whether or not it was accepted
 	requests map[uint64]context.CancelFunc

@@ -88,7 +88,7 @@ func (p *regionPair) bytes() []byte {
 	return p.mapping.Bytes()
 }
 
-// openFor maps the region for the host and opens it once more read-only. It
+// open maps the region for the host and opens it once more read-only. It
 // needs rw.
 func (p *regionPair) open() (err error) {
 	if p.mapping, err = p.rw.Map(true); err != nil {
