@@ -248,8 +248,12 @@ func testClaimHoldsSpace(t *testing.T, s *site) {
 		done := make(chan error, 1)
 		go func() { _, err := q.publish(t.Context(), numbered(0, 200)); done <- err }()
 		until(func() bool { return r.ring.Stat().SpaceSleeps != sleeps })
+		bell := r.ring.log.pendingDoorbell.Load()
 		if err := end(c); err != nil {
 			t.Fatalf("round %d: %v", round, err)
+		}
+		if r.ring.log.pendingDoorbell.Load() == bell {
+			t.Errorf("round %d: the end of the claim wakes nobody", round)
 		}
 		if err := <-done; err != nil {
 			t.Fatalf("round %d: %v", round, err)

@@ -242,7 +242,7 @@ func TestDeathAtEveryPoint(t *testing.T) {
 			t.Run(fmt.Sprintf("biased=%s/%s", biased, death.name), func(t *testing.T) {
 				for n, host := range hosts {
 					for position := range 3 {
-						die(t, biased, death.die, host.repair, uint64(n)<<32-uint64(position)*1056)
+						die(t, biased, death.die, host.repair, uint64(n)<<32-2048, position)
 					}
 				}
 			})
@@ -250,11 +250,12 @@ func TestDeathAtEveryPoint(t *testing.T) {
 	}
 }
 
-func die(t *testing.T, biased string, death func(*wreck), repair func(*wreck) error, start uint64) {
+func die(t *testing.T, biased string, death func(*wreck), repair func(*wreck) error, start uint64, position int) {
 	t.Helper()
 	w := &wreck{room: newHeapRoom(t, Options{Start: start})}
 	w.victim, w.survivor = w.local(0), w.local(1)
 	w.reliable, w.lossy = w.localConsumer(0, SubscriberSpec{}), w.localConsumer(1, SubscriberSpec{Mode: Lossy})
+	w.lap(position)
 	switch {
 	case w.options.Fenced && biased != "nobody":
 		w.bias(w.victim)
@@ -289,6 +290,18 @@ func die(t *testing.T, biased string, death func(*wreck), repair func(*wreck) er
 		w.read()
 	}
 	w.accounts()
+}
+
+// lap fills the ring once, so that old records lie everywhere, and goes on to
+// somewhere in it: also to where a large record needs a PAD.
+func (w *wreck) lap(position int) {
+	for end := w.options.Start + 3*w.options.Capacity/2; before(w.survivor.tail, end); w.read() {
+		w.publish(w.survivor, 100)
+	}
+	for position > 0 && w.survivor.tail%w.options.Capacity < w.options.Capacity-uint64(position)*480 {
+		w.publish(w.survivor, 0)
+		w.read()
+	}
 }
 
 // whole checks that nothing of the dead one is left in the lock.
