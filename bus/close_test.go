@@ -206,7 +206,14 @@ func TestCollected(t *testing.T) {
 	b := bustest.New(t)
 	keep := openPublisher(t, b, "topic", small)
 	func() {
-		p, s := pair(t, b, small, bus.SubscriberConfig{})
+		p, err := b.Publisher(contextOf(t), "topic", small)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := b.Subscriber(contextOf(t), "topic", bus.SubscriberConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
 		publish(t, p, "x")
 		next(t, s)
 		if _, err := p.Claim(contextOf(t), 4); err != nil {

@@ -157,6 +157,7 @@ func openPublisher(t testing.TB, b *bustest.Bus, topic string, c bus.PublisherCo
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { runtime.KeepAlive(p) }) // a handle that is collected in mid-test leaves the topic
 	return p
 }
 
@@ -166,6 +167,7 @@ func openSubscriber(t testing.TB, b *bustest.Bus, topic string, c bus.Subscriber
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { runtime.KeepAlive(s) }) // as above
 	return s
 }
 
