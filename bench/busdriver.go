@@ -158,7 +158,9 @@ func (in *busInlet) receive(k *checker, n int) error {
 		if err != nil {
 			return err
 		}
-		k.take(m.Payload)
+		if !k.next(m.Payload) {
+			k.take(m.Payload)
+		}
 	}
 	return nil
 }
@@ -175,7 +177,9 @@ func (in *busFanInlet) add(s *bus.Subscriber, k *checker) {
 	in.checkers = append(in.checkers, k)
 	in.subscribers = append(in.subscribers, s)
 	in.takes = append(in.takes, func(m bus.Message, _ bool) error {
-		k.take(m.Payload)
+		if !k.next(m.Payload) {
+			k.take(m.Payload)
+		}
 		return nil
 	})
 }

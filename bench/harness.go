@@ -4,9 +4,11 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,7 +21,12 @@ type harness struct {
 	clock      clock
 	dir        string
 	daemons    map[string]func() // what peers need running, and how to end it
+	began      time.Time
+	turns      int // still to do
 }
+
+// each returns how long a turn may measure now.
+func (h *harness) each() time.Duration { return each(h.budget()-time.Since(h.began), h.turns) }
 
 // Run measures the cells, round by round, and returns a row for each. It
 // blocks until that is done or ctx ends, and takes about as long as o says.
@@ -32,7 +39,8 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	// last as long as they do.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	h := &harness{Options: o, clock: newClock(), daemons: map[string]func(){}}
+	h := &harness{Options: o, clock: newClock(), daemons: map[string]func(){}, began: time.Now()}
+	h.turns = len(o.Cells) * (o.rounds() + 1)
 	var err error
 	if h.processors, err = allowed(); err != nil {
 		return nil, err
@@ -102,10 +110,12 @@ func loadAverage() float64 {
 	return load
 }
 
+// errOver ends a round that would take more than what is left of the time.
+var errOver = errors.New("the time is over")
+
 // rounds finds out how much of each cell is a good measure, and then does all
-// cells once a round.
+// cells once a round. At least one round is done whatever it takes.
 func (h *harness) rounds(ctx context.Context) ([]round, error) {
-	began := time.Now()
 	amounts := make([]amount, len(h.Cells))
 	for i, c := range h.Cells {
 		var err error
@@ -115,16 +125,15 @@ func (h *harness) rounds(ctx context.Context) ([]round, error) {
 	}
 	var rounds []round
 	for len(rounds) < h.Options.rounds() {
-		r, err := h.round(ctx, amounts)
+		r, err := h.round(ctx, amounts, len(rounds) == 0)
+		if err == errOver {
+			h.note("warning: %d of %d rounds: %v", len(rounds), h.Options.rounds(), err)
+			break
+		}
 		if err != nil {
 			return nil, err
 		}
 		rounds = append(rounds, r)
-		perRound := time.Since(began) / time.Duration(len(rounds)+1)
-		if left := h.budget() - time.Since(began); left < perRound && len(rounds) < h.Options.rounds() {
-			h.note("warning: stopped after %d of %d rounds: the time is over", len(rounds), h.Options.rounds())
-			break
-		}
 	}
 	return rounds, nil
 }
@@ -137,34 +146,36 @@ func (h *harness) calibrate(ctx context.Context, c Cell) (amount, error) {
 	if c.Pattern == Paced {
 		return c.amountFor(0, h.each()), nil
 	}
-	count := 256
-	if c.Wait == "spin" || c.Wait == "none" {
-		count = 16384
+	// Guesses that take a millisecond or two; after each round the next one's
+	// amount follows from its speed.
+	count := 500
+	switch {
+	case c.Wait == "spin" || c.Wait == "none":
+		count = 20_000
+	case strings.HasPrefix(c.Mechanism, "http-"):
+		count = 64
 	}
 	if c.Size > 16*kib {
-		count /= 4
+		count /= 8
 	}
-	for {
-		r, err := h.turn(ctx, c, amount{warm: 64, count: min(count, traitsOf(c.Mechanism).most)})
-		if err != nil {
-			return amount{}, err
-		}
-		took := time.Duration(float64(count) / r.perSecond * 1e9)
-		if took >= time.Millisecond || count >= traitsOf(c.Mechanism).most {
-			return c.amountFor(r.perSecond, h.each()), nil
-		}
-		count *= 32
+	r, err := h.turn(ctx, c, amount{warm: 64, count: count})
+	if err != nil {
+		return amount{}, err
 	}
+	return c.amountFor(r.perSecond, h.each()), nil
 }
 
 // round does every cell once, between two raw line ping-pongs.
-func (h *harness) round(ctx context.Context, amounts []amount) (round, error) {
+func (h *harness) round(ctx context.Context, amounts []amount, first bool) (round, error) {
 	r := round{results: make([]result, len(h.Cells))}
 	var err error
 	if r.before, err = h.line(ctx); err != nil {
 		return r, err
 	}
 	for i, c := range h.Cells {
+		if !first && time.Since(h.began) > h.budget() {
+			return r, errOver
+		}
 		if r.results[i], err = h.turn(ctx, c, amounts[i]); err != nil {
 			return r, err
 		}

@@ -187,7 +187,9 @@ func (s *spscInlet) receive(k *checker, n int) error {
 				shm.Pause(1)
 			}
 		}
-		k.take(s.data.Bytes(head&s.mask*s.slot, size))
+		if p := s.data.Bytes(head&s.mask*s.slot, size); !k.next(p) {
+			k.take(p)
+		}
 		head++
 		if head&s.every == 0 {
 			s.header.head.Store(head) // sync(spsc.head): pairs with spscOutlet

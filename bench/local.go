@@ -58,7 +58,9 @@ func (c *channel) send(w *writer, n int) error {
 
 func (c *channel) receive(k *checker, n int) error {
 	for range n {
-		k.take(<-c.messages)
+		if p := <-c.messages; !k.next(p) {
+			k.take(p)
+		}
 	}
 	return nil
 }

@@ -156,7 +156,9 @@ func (in *mutexInlet) receive(k *checker, n int) error {
 			continue
 		}
 		length := commit & mutexLength
-		k.take(m.data.Bytes(m.position&(m.capacity-1)+mutexHeaderSize, length))
+		if p := m.data.Bytes(m.position&(m.capacity-1)+mutexHeaderSize, length); !k.next(p) {
+			k.take(p)
+		}
 		m.position += extentOf(length)
 		n--
 		if m.position-m.read > m.capacity/16 {

@@ -34,7 +34,7 @@ func (r *result) summarize() {
 		}
 	}
 	for i, q := range quantiles {
-		r.percentiles[i] = h.ValueAtQuantile(q)
+		r.percentiles[i] = min(h.ValueAtQuantile(q), r.longest) // the histogram rounds up
 	}
 	r.samples = nil
 }

@@ -229,7 +229,9 @@ func (in *ringInlet) receive(k *checker, n int) error {
 		if err != nil {
 			return err
 		}
-		k.take(r.Payload)
+		if !k.next(r.Payload) {
+			k.take(r.Payload)
+		}
 		n--
 	}
 	c.Release()
@@ -248,7 +250,9 @@ func (in *ringFanInlet) add(c *ring.Consumer, k *checker) {
 	in.checkers = append(in.checkers, k)
 	in.consumers = append(in.consumers, c)
 	in.takes = append(in.takes, func(r ring.Record, _ bool) error {
-		k.take(r.Payload)
+		if !k.next(r.Payload) {
+			k.take(r.Payload)
+		}
 		return nil
 	})
 }

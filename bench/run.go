@@ -59,8 +59,8 @@ func (o *Options) budget() time.Duration {
 // QuickBudget is the Budget of a quick run, which ends within half a minute.
 const QuickBudget = 26 * time.Second
 
-// each returns how long one round of one cell may measure.
-func (o *Options) each() time.Duration {
-	turns := time.Duration(len(o.Cells) * (o.rounds() + 1))
-	return min(max(o.budget()/turns-overhead, shortest), longest)
+// each returns how long one turn may measure when so many are left for so
+// much time.
+func each(left time.Duration, turns int) time.Duration {
+	return min(max(left/time.Duration(max(turns, 1))-overhead, shortest), longest)
 }

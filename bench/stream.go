@@ -211,7 +211,9 @@ func peekAll(from *bufio.Reader, k *checker, n, size int) error {
 		if err != nil {
 			return err
 		}
-		k.take(p)
+		if !k.next(p) {
+			k.take(p)
+		}
 		if _, err := from.Discard(size); err != nil {
 			return err
 		}

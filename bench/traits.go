@@ -18,7 +18,6 @@ type traits struct {
 	many     bool     // more than one publisher
 	fan      bool     // more than one subscriber
 	alone    bool     // publisher and subscriber are one process
-	least    int      // bytes; 0 means 8
 	largest  int      // bytes; 0 means no limit
 	most     int      // messages a round; 0 means no limit
 	fixed    int      // bytes; the only size it has

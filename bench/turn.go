@@ -30,6 +30,7 @@ func (h *harness) turn(ctx context.Context, c Cell, a amount) (result, error) {
 	defer os.RemoveAll(dir)
 	s := newStage(c, dir)
 	defer s.undo()
+	defer func() { h.turns-- }()
 	d, samples, err := h.set(s, a)
 	if err != nil {
 		return result{}, fmt.Errorf("%v: %w", c, err)

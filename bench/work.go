@@ -74,6 +74,19 @@ func newChecker(c Cell, a amount) *checker {
 	return k
 }
 
+// next reads a message of at most one line that is just the next one of a lone
+// publisher, or reports false: then take must. It is small enough for the
+// compiler to put it right into the loops whose speed matters.
+func (k *checker) next(p []byte) bool {
+	first, last := little.Uint64(p), little.Uint64(p[len(p)-8:])
+	if len(p) > lineSize || (first^k.expected)|(first^last) != 0 {
+		return false
+	}
+	k.sum += first + last
+	k.expected++
+	return true
+}
+
 // take reads a message in place: a load of each cache line and of the last
 // word.
 func (k *checker) take(p []byte) {

@@ -1,0 +1,5 @@
+//go:build !race && linux
+
+package bench
+
+const racing = false
