@@ -195,16 +195,6 @@ func (p *process) kill(t *testing.T) {
 	}
 }
 
-// output runs a command to its end and returns its standard output.
-func (p place) output(t *testing.T, code int, stdin io.Reader, args ...string) string {
-	t.Helper()
-	c := p.command(t, args...)
-	var out bytes.Buffer
-	c.Stdin, c.Stdout = stdin, &out
-	c.start(t).exits(t, code)
-	return out.String()
-}
-
 // in returns the pipe to the process's standard input.
 func (p *process) in(t *testing.T) io.WriteCloser {
 	t.Helper()

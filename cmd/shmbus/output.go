@@ -86,10 +86,3 @@ func durationText(d time.Duration) string {
 	}
 	return d.String()
 }
-
-func yesNo(b bool) string {
-	if b {
-		return "yes"
-	}
-	return "no"
-}

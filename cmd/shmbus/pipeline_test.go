@@ -162,3 +162,23 @@ func checkRising(t *testing.T, text string, n int) {
 		t.Errorf("%d lines arrived, %d were reported", count, n)
 	}
 }
+
+// TestQuickPublisher: a publisher that hosts the bus and leaves at once has
+// published to whoever was attached, or was waiting for the topic, for good.
+func TestQuickPublisher(t *testing.T) {
+	place := newPlace(t)
+	for round := range scaled(10, 100) {
+		topic := fmt.Sprintf("t%d", round)
+		sub := place.command(t, "sub", topic, "--drain", "--timeout", watchdog.String())
+		var out bytes.Buffer
+		sub.Stdout = &out
+		sub.start(t)
+		pub := place.command(t, "pub", topic, "--wait-subscribers", "1")
+		pub.Stdin = strings.NewReader("x\ny\n")
+		pub.start(t).exits(t, exitOK)
+		sub.exits(t, exitOK)
+		if out.String() != "x\ny\n" {
+			t.Fatalf("round %d: %q arrived", round, out.String())
+		}
+	}
+}
