@@ -153,7 +153,7 @@ func showProgress(t *tree, children []*demoChild) (stop func()) {
 func progressLine(t *tree, children []*demoChild) string {
 	var b strings.Builder
 	p := children[0].latest()
-	fmt.Fprintf(&b, "published %d of %d files, %s of %s; checked", p.Messages, t.files, bytesText(p.Bytes), bytesText(t.bytes))
+	fmt.Fprintf(&b, "published %d of %d files, %s; checked", p.Messages, t.files, bytesText(p.Bytes))
 	for i, c := range children[1:] {
 		if i > 0 {
 			b.WriteByte(',')
