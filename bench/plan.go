@@ -171,10 +171,12 @@ func (c Choice) variants(cell Cell) []Cell {
 	for _, name := range c.names() {
 		t := traitsOf(name)
 		waits, stamps := t.waits[:1], []bool{!t.unstamp}
-		if len(c.Waits) > 0 {
+		// Limits have neither choice, and stand beside whatever is chosen.
+		limit := strings.HasPrefix(name, "limit-")
+		if len(c.Waits) > 0 && !limit {
 			waits = c.Waits
 		}
-		if len(c.Stamps) > 0 {
+		if len(c.Stamps) > 0 && !limit {
 			stamps = c.Stamps
 		}
 		for _, wait := range waits {
