@@ -158,6 +158,7 @@ func (h *host) adopt(t *topic, id slotID, files []*os.File) error {
 	close(t.ready)
 	waiting := h.waiters[t.name]
 	delete(h.waiters, t.name)
+	h.busy += len(waiting)
 	h.mu.Unlock()
 	for _, w := range waiting {
 		w.result <- waitResult{again: true}

@@ -78,6 +78,8 @@ type Client struct {
 	link        *link // nil while there is no connection
 	host        *host // not nil while this process hosts
 	closing     bool
+	accepting   int        // grants read and not yet noted as held
+	accepted    *sync.Cond // told when accepting falls
 	calls       map[uint64]*call
 	grants      map[*Grant]struct{}
 	attachments map[attachmentKey]*attachment
@@ -115,6 +117,7 @@ func newClient(config Config) (*Client, error) {
 	}
 	c := &Client{config: config, log: log, closed: make(chan struct{}), calls: map[uint64]*call{},
 		grants: map[*Grant]struct{}{}, attachments: map[attachmentKey]*attachment{}}
+	c.accepted = sync.NewCond(&c.mu)
 	// Before any slot is ours: others rely on it from then on.
 	c.barred = shm.RegisterMembarrier() != nil
 	var err error

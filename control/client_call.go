@@ -266,6 +266,9 @@ func (c *Client) receive(l *link, raw []byte, files []*os.File) error {
 	c.mu.Lock()
 	call := c.calls[head.ID]
 	delete(c.calls, head.ID)
+	if call != nil && a.kind == typeGrant {
+		c.accepting++ // until grant notes it as held: the next host must hear of it
+	}
 	c.mu.Unlock()
 	if call != nil {
 		call.finish(a)

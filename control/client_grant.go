@@ -87,9 +87,9 @@ func (c *Client) Subscriber(ctx context.Context, r SubscriberRequest) (*Grant, e
 	})
 }
 
-// grant asks until it has a slot on the present connection. A slot that came by
-// a connection which has ended since is not ours: the next host was told, or will
-// be, what we hold, and it was not among it.
+// grant asks until it has a slot. One whose connection has ended while it was
+// being mapped is ours too: the next connection is installed only when it is
+// noted as held, and it is offered there.
 func (c *Client) grant(ctx context.Context, topic string, message func(id uint64) any) (*Grant, error) {
 	for {
 		a, err := c.request(ctx, message)
@@ -97,10 +97,11 @@ func (c *Client) grant(ctx context.Context, topic string, message func(id uint64
 			return nil, err
 		}
 		g, err := c.accept(topic, a)
-		if err == nil && c.keepGrant(g, a.link) {
-			return g, nil
-		}
+		kept := err == nil && c.keepGrant(g, a.link)
+		c.doneAccepting(a)
 		switch {
+		case kept:
+			return g, nil
 		case err != nil:
 			return nil, err
 		case c.isClosing():
@@ -109,6 +110,17 @@ func (c *Client) grant(ctx context.Context, topic string, message func(id uint64
 		}
 		c.unref(g.attachment)
 	}
+}
+
+// doneAccepting lets the next connection be installed.
+func (c *Client) doneAccepting(a answer) {
+	if a.kind != typeGrant {
+		return
+	}
+	c.mu.Lock()
+	c.accepting--
+	c.accepted.Broadcast()
+	c.mu.Unlock()
 }
 
 // accept maps what a grant brought. If that fails, the slot is given back.
@@ -136,11 +148,13 @@ func (c *Client) accept(topic string, a answer) (*Grant, error) {
 	return g, nil
 }
 
-// keepGrant notes a grant as held; false if its connection has ended.
+// keepGrant notes a grant as held. If its connection has ended meanwhile it is ours
+// all the same: no other has been installed (see install), and it will be offered
+// there.
 func (c *Client) keepGrant(g *Grant, l *link) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.link != l || c.closing {
+	if c.link != nil && c.link != l || c.closing {
 		return false
 	}
 	c.grants[g] = struct{}{}

@@ -179,6 +179,9 @@ func (c *Client) unanswered(l *link, err error) error {
 func (c *Client) install(l *link) ([]*Grant, []*call) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	for c.accepting > 0 {
+		c.accepted.Wait() // what came by the last connection is held first
+	}
 	var grants []*Grant
 	for g := range c.grants {
 		g.attachment.refs++ // its descriptors stay open for the offer

@@ -126,6 +126,7 @@ type host struct {
 
 	mu       sync.Mutex
 	open     bool // false from close on: no new goroutines
+	busy     int  // requests being answered, those who wait in line for a topic apart
 	spare    *os.File
 	unknown  int // connections before their hello
 	known    int // and after it
@@ -198,8 +199,9 @@ func (h *host) close() {
 			sessions = append(sessions, s)
 		}
 		h.mu.Unlock()
-		h.cancel()
 		h.listener.Close()
+		h.deliver()
+		h.cancel()
 		for _, s := range sessions {
 			s.conn.Close()
 		}
@@ -215,6 +217,22 @@ func (h *host) close() {
 		close(h.ended)
 	})
 	<-h.ended
+}
+
+// deliver lets requests that are being answered end, within the deadline of a
+// send: whoever was granted a slot counts as attached, and messages that were
+// published to it go with the host's memory unless its grant is on its way.
+func (h *host) deliver() {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(h.config.Send); time.Now().Before(deadline); <-tick.C {
+		h.mu.Lock()
+		busy := h.busy
+		h.mu.Unlock()
+		if busy == 0 {
+			return
+		}
+	}
 }
 
 // accept takes connections until the listener is closed.

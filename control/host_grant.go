@@ -133,6 +133,7 @@ func (h *host) makeTopic(t *topic, m *publishRequest) error {
 		h.mu.Lock()
 		waiting := h.waiters[t.name]
 		delete(h.waiters, t.name)
+		h.busy += len(waiting)
 		if len(waiting) == 0 {
 			t.live = true
 			close(t.ready)

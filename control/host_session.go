@@ -305,6 +305,8 @@ func (s *session) dispatch(m request, head Header, files []*os.File) error {
 func (s *session) answer(ctx context.Context, cancel context.CancelFunc, m request, head Header, files []*os.File) {
 	defer s.work.Done()
 	defer cancel()
+	s.host.busyBy(1)
+	defer s.host.busyBy(-1)
 	r, err := s.host.handle(ctx, s, m, head, files)
 	s.host.mu.Lock()
 	delete(s.requests, head.ID)
@@ -318,6 +320,13 @@ func (s *session) answer(ctx context.Context, cancel context.CancelFunc, m reque
 	if r.topic != nil {
 		s.host.unref(r.topic)
 	}
+}
+
+// busyBy counts requests that are being answered.
+func (h *host) busyBy(n int) {
+	h.mu.Lock()
+	h.busy += n
+	h.mu.Unlock()
 }
 
 // reply is an answer and the descriptors that go with it.

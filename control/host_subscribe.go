@@ -69,6 +69,7 @@ func (h *host) topicToSubscribe(ctx context.Context, s *session, m *subscribeReq
 		case !m.NoWait:
 			w := &waiter{session: s, ctx: ctx, request: m, result: make(chan waitResult, 1)}
 			h.waiters[m.Topic] = append(h.waiters[m.Topic], w)
+			h.busy--
 			h.mu.Unlock()
 			m.placed()
 			err := s.send(waitingMessage{NewHeader(typeWaiting, m.ID), waitTopic,
@@ -120,6 +121,7 @@ func (h *host) awaitTopic(ctx context.Context, w *waiter) waitResult {
 			if h.waiters[w.request.Topic] = line; len(line) == 0 {
 				delete(h.waiters, w.request.Topic)
 			}
+			h.busy++
 			h.mu.Unlock()
 			return waitResult{err: ctx.Err()}
 		}
