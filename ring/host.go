@@ -199,8 +199,13 @@ func (h *Host) find(s Start) (Attachment, error) {
 		return Attachment{}, err
 	}
 	for i := range h.r.log.index {
-		p := h.r.log.index[i].Load()
-		if p%recordAlign == 0 && before(from, p) && before(p, h.e.tail) && commitWord(h.r.at(p).commit.Load()).of(p) && !enough(h.r.at(p)) {
+		p := h.r.log.index[i].Load() // sync(index): pairs with makeRoom
+		if p%recordAlign != 0 || !before(from, p) || !before(p, h.e.tail) {
+			continue
+		}
+		// A PAD has no time; where one stands, a publisher died before its record.
+		w := commitWord(h.r.at(p).commit.Load()) // sync(commit): pairs with the publisher's commit
+		if w.of(p) && w.state() != statePad && !enough(h.r.at(p)) {
 			from = p
 		}
 	}

@@ -342,7 +342,7 @@ func (e *entrant) catchUp() error {
 		e.limit = e.tail
 	}
 	e.limit = later(e.limit, e.tail)
-	e.setSoft(e.tail)
+	e.soft = e.tail // the first record looks at everything, the sparse index included
 	return nil
 }
 

@@ -82,6 +82,9 @@ func (e *entrant) gatingCursor(evict bool) (gate uint64, slot int) {
 			if n >= e.r.geometry.subscribers {
 				break
 			}
+			if e.r.log.gateGenerations[n].Load() == 0 { // sync(gateGeneration): pairs with ungate
+				continue // whoever detached it died before it cleared the bit
+			}
 			c := e.r.subscriber(n, false).cursor.Load() // sync(cursor): pairs with publishCursor
 			if !within(c, e.tail-e.r.capacity, e.tail) {
 				if evict {
