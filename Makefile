@@ -62,8 +62,8 @@ bench: ## run the benchmarks
 	$(GO) test -run '^$$' -bench . ./...
 
 fuzz: ## run each fuzz target for FUZZTIME (30m)
-	$(GO) test ./control -run '^$$' -fuzz '^FuzzControlMessages$$' -fuzztime $(FUZZTIME)
-	for f in FuzzReader FuzzAttach FuzzRepair; do $(GO) test ./ring -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) || exit 1; done
+	$(GO) test ./control -run '^$$' -fuzz '^FuzzControlMessages$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 2s
+	for f in FuzzReader FuzzAttach FuzzRepair; do $(GO) test ./ring -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 2s || exit 1; done
 
 test-arm64: ## run the tests of shm and ring for arm64 under qemu (root: registers the emulator)
 	@$(call need,qemu-aarch64-static,qemu-user-static)
