@@ -128,7 +128,7 @@ func (r *Ring) Consumer(slot int, generation uint32, a Attachment, o ConsumerOpt
 	if o.Guest {
 		c.header = r.guests
 	}
-	if g := c.block.generation.Load(); g != generation {
+	if g := c.block.generation.Load(); g != generation { // sync(generation): pairs with AddSubscriber
 		return nil, fmt.Errorf("%w: subscriber slot %d is granted to generation %d, not %d", ErrNoSlot, slot, g, generation)
 	}
 	return c, nil
@@ -193,7 +193,7 @@ func (c *Consumer) step(rec *record, w commitWord) (bool, error) {
 		return false, ErrEmpty
 	case !w.of(c.position) || w.state() != stateAborted && w.state() != statePad:
 		return false, c.broken(w, "a record")
-	case !w.whole(c.position&c.r.mask, c.r.capacity) || rec.sequence.Load() != c.sequence:
+	case !w.whole(c.position&c.r.mask, c.r.capacity) || rec.sequence.Load() != c.sequence: // sync(commit): read behind the commit word; pairs with the publisher's commit
 		return false, c.broken(w, "a whole record with the next sequence,")
 	}
 	if w.state() == stateAborted {

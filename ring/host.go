@@ -94,7 +94,7 @@ func (h *Host) AddPublisher(slot int, gen uint32, member uint64, name string) er
 	b := h.r.publisher(slot)
 	b.stats = publisherStats{}
 	b.member, b.nameLen = member, uint32(copy(b.name[:], name))
-	b.generation.Store(gen)
+	b.generation.Store(gen) // sync(generation): pairs with Producer
 	// The slot, then the count: who reads them the other way round, as Counts
 	// does, never finds that publishers were here and none is, before the
 	// first one has left.
@@ -152,7 +152,7 @@ func (h *Host) AddSubscriber(ctx context.Context, s SubscriberSpec) (Attachment,
 	b.nameLen = uint32(copy(b.name[:], s.Name))
 	b.sequence.Store(a.Sequence)
 	b.cursor.Store(a.Position) // sync(cursor): pairs with gatingCursor
-	b.generation.Store(s.Gen)
+	b.generation.Store(s.Gen)  // sync(generation): pairs with Consumer
 	h.r.log.subscribersEver.Add(1)
 	word.Or(bit) // sync(slots): pairs with Subscribers
 	if s.Mode == Reliable {
@@ -240,7 +240,7 @@ func (h *Host) RemoveSubscriber(slot int, gen uint32, guest bool) {
 // Detach makes a reliable subscriber stop holding publishers back; it finds
 // [ErrDetached]. It never blocks and may be repeated.
 func (h *Host) Detach(slot int, gen uint32) {
-	if slot >= 0 && slot < h.r.geometry.subscribers && h.r.log.gateGenerations[slot].Load() == gen {
+	if slot >= 0 && slot < h.r.geometry.subscribers && h.r.log.gateGenerations[slot].Load() == gen { // sync(gateGeneration): pairs with gate
 		h.r.ungate(slot)
 		h.Wake()
 	}

@@ -161,7 +161,7 @@ func (e *entrant) leaveSlow(mayRebias bool) {
 func (e *entrant) lock(ctx context.Context) error {
 	m := &e.r.log.mutex
 	e.uncontended = true
-	if m.CompareAndSwap(0, e.identity) {
+	if m.CompareAndSwap(0, e.identity) { // sync(mutex): pairs with unlock
 		return nil
 	}
 	e.uncontended = false
@@ -216,7 +216,7 @@ func (e *entrant) patience(ctx context.Context) time.Duration {
 // blockedBy returns why a wait for the holder of identity must end, or nil.
 // That one holder follows another is no reason to give up early.
 func (e *entrant) blockedBy(ctx context.Context, identity uint32) error {
-	if e.stop.Load() != 0 {
+	if e.stop.Load() != 0 { // sync(stop): pairs with interrupt
 		return ErrClosed
 	}
 	if ctx == tryContext && e.patience(ctx) > 0 {
@@ -232,7 +232,7 @@ func (e *entrant) blockedBy(ctx context.Context, identity uint32) error {
 // unlock releases the mutex and wakes one waiter. A death between the two is
 // mended by the host, which wakes everybody on every word.
 func (e *entrant) unlock() {
-	if e.r.log.mutex.Swap(0)&lockWaiters != 0 {
+	if e.r.log.mutex.Swap(0)&lockWaiters != 0 { // sync(mutex): pairs with lock
 		shm.FutexWake(&e.r.log.mutex, 1)
 	}
 }

@@ -86,7 +86,7 @@ func (c *Consumer) copyOut(rec *record, offset, n uint64) Record {
 	}
 	b := c.buffer[:n]
 	c.r.data.CopyOut(b, offset+recordHeader)
-	meta := rec.meta.Load()
+	meta := rec.meta.Load() // sync(claimed): the check after the copy decides; pairs with makeRoom
 	return Record{Payload: b, Time: int64(rec.time.Load()), Kind: metaKind(meta), Publisher: metaSlot(meta)}
 }
 

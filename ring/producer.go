@@ -33,6 +33,7 @@ func (r *Ring) Producer(slot int, generation uint32) (*Producer, error) {
 		return nil, err
 	}
 	p := &Producer{entrant: newEntrant(r, slot, generation), max: MaxMessage(r.capacity)}
+	// sync(generation), sync(slots): pair with AddPublisher
 	if g := p.block.generation.Load(); g != generation || r.log.publisherSlots.Load()>>slot&1 == 0 {
 		return nil, fmt.Errorf("%w: publisher slot %d is granted to generation %d, not %d", ErrNoSlot, slot, g, generation)
 	}
@@ -259,7 +260,7 @@ func (p *Producer) publishedSome(n int, bytes uint64) {
 }
 
 func (p *Producer) count(n, bytes uint64) {
-	s := &p.block.stats
+	s := &p.block.stats // sync(stats): only we write; pairs with Publishers
 	s.published.Set(s.published.Load() + n)
 	s.bytes.Set(s.bytes.Load() + bytes)
 }

@@ -32,7 +32,7 @@ func (h *Host) RemovePublisher(slot int, gen uint32) error {
 func (r *Ring) freeLock(slot int, gen uint32) {
 	id := identityOf(slot, gen)
 	// Not inside any more: who revokes it may go on.
-	r.publisher(slot).active.CompareAndSwap(gen, 0)
+	r.publisher(slot).active.CompareAndSwap(gen, 0) // sync(active), sync(bias), sync(mutex): pair with enterBiased, revoke, lock
 	for {
 		word := r.log.mutex.Load()
 		if word&identityBits != id {

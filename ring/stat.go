@@ -44,7 +44,7 @@ type Stat struct {
 
 // Stat reads the state. Read-only mappings suffice.
 func (r *Ring) Stat() Stat {
-	h := r.log
+	h := r.log // each word by itself, at about one moment; sync(bias), sync(mutex): pair with leaveSlow, unlock
 	s := Stat{
 		Capacity: r.capacity, Sequence: h.sequence.Load(), Position: h.tail.Load(), Claimed: h.claimed.Load(), Pending: h.pending.Load(),
 		Fenced: r.options.Fenced, BiasSlot: -1, LockSlot: -1, Sleeps: r.cursors.sleeps.Load(), SpaceSleeps: h.spaceSleeps.Load(),
@@ -113,7 +113,7 @@ func (r *Ring) Publishers() []PublisherInfo {
 			break
 		}
 		b := r.publisher(n)
-		s := &b.stats
+		s := &b.stats // sync(stats): pairs with count
 		list = append(list, PublisherInfo{
 			Slot: n, Gen: b.generation.Load(), Member: b.member, Name: nameOf(b.name, b.nameLen),
 			Published: s.published.Load(), Bytes: s.bytes.Load(), Refused: s.refused.Load(), Dropped: s.dropped.Load(),
@@ -187,7 +187,7 @@ func (r *Ring) publisherName(slot int) string {
 	switch {
 	case slot == r.geometry.HostSlot():
 		return "host"
-	case slot < 0 || slot > r.geometry.HostSlot() || r.log.publisherSlots.Load()>>slot&1 == 0:
+	case slot < 0 || slot > r.geometry.HostSlot() || r.log.publisherSlots.Load()>>slot&1 == 0: // sync(slots): pairs with AddPublisher
 		return ""
 	}
 	b := r.publisher(slot)
