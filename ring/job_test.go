@@ -221,7 +221,6 @@ func sleepForRecord(c *Consumer) error {
 type consuming struct {
 	c      *Consumer
 	job    job
-	start  uint64 // sequence of the attachment
 	seen   map[int]uint64
 	after  uint64 // sequence behind the last message
 	report report
