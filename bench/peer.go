@@ -3,10 +3,12 @@
 package bench
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -33,13 +35,21 @@ func (h *harness) stagePeer(s *stage) error {
 	case "peer-spsc":
 		return stageLimit(s)
 	case "peer-iceoryx":
-		return h.daemon("iox-roudi", "--log-level", "error")
+		// It names a socket and a lock after each process, and leaves them
+		// where a process was killed.
+		for actor := range s.files {
+			name := fmt.Sprintf("/tmp/shmbus-%s-%d", filepath.Base(s.dir), actor)
+			s.keep = append(s.keep, func() { os.Remove(name); os.Remove(name + ".lock") })
+		}
+		// Monitoring takes the memory of a process whose keep-alive thread,
+		// which shares the spinning one's processor, is late.
+		return h.daemon("iox-roudi", "--log-level", "error", "--monitoring-mode", "off")
 	}
 	return nil
 }
 
 // daemon starts a program that a peer needs besides its own processes, once a
-// run. It has said something by the time this returns.
+// run. It has said that it is ready by the time this returns.
 func (h *harness) daemon(name string, args ...string) error {
 	if h.daemons[name] != nil {
 		return nil
@@ -54,8 +64,11 @@ func (h *harness) daemon(name string, args ...string) error {
 		return fmt.Errorf("%w: %w", ErrActor, err)
 	}
 	h.daemons[name] = func() { _ = errors.Join(cmd.Process.Signal(syscall.SIGTERM), cmd.Wait()) }
-	if _, err := out.Read(make([]byte, 4096)); err != nil {
-		return fmt.Errorf("%w: %s ended: %w", ErrActor, name, err)
+	lines := bufio.NewScanner(out)
+	for ready := false; !ready; ready = strings.Contains(lines.Text(), "ready") {
+		if !lines.Scan() {
+			return fmt.Errorf("%w: %s ended, or did not say that it is ready", ErrActor, name)
+		}
 	}
 	go io.Copy(io.Discard, out) // until it ends
 	return nil

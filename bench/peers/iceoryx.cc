@@ -27,7 +27,8 @@ static capro::ServiceDescription service(const struct task *t, const char *way)
 extern "C" void peer_open(const struct task *t)
 {
 	size = t->size;
-	std::string name = "shmbus-bench-" + std::to_string(getpid());
+	std::string name = t->dir;
+	name = "shmbus-" + name.substr(name.rfind('/') + 1) + "-" + std::to_string(t->actor);
 	runtime::PoshRuntime::initRuntime(RuntimeName_t(cxx::TruncateToCapacity, name));
 	popo::PublisherOptions p;
 	p.subscriberTooSlowPolicy = popo::ConsumerTooSlowPolicy::WAIT_FOR_CONSUMER;
