@@ -10,17 +10,15 @@ NATIVE       := CGO_ENABLED=0
 # $(call need,program,packages): the program is there, or is installed
 need = command -v $(1) >/dev/null || { apt-get update -qq && apt-get install -yqq --no-install-recommends $(2); } >/dev/null
 
-.PHONY: help build demo test test-full test-arm64 check fmt vet staticcheck house race fallbacks cross units docs-test bench fuzz man clean
+.PHONY: help build demo test test-full test-arm64 check fmt vet staticcheck house race fallbacks cross units docs-test bench bench-peers model fuzz man clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/shmbus
 	$(NATIVE) $(GO) build -o $(BIN) ./cmd/shmbus
-
 demo: build ## send the Go source tree from one process to three, and check every digest
 	$(BIN) demo "$$($(GO) env GOROOT)/src"
-
 test: ## run the tests
 	$(NATIVE) $(GO) test ./...
 
@@ -28,28 +26,21 @@ check: fmt vet staticcheck house test race fallbacks cross units docs-test ## al
 
 fmt: ## complain about files gofmt would change
 	@out="$$(gofmt -l .)"; test -z "$$out" || { echo "gofmt would change:"; echo "$$out"; exit 1; }
-
 vet: ## go vet, with and without failpoints
 	$(NATIVE) $(GO) vet ./...
 	$(NATIVE) $(GO) vet -tags failpoint ./...
-
 staticcheck: ## staticcheck, at the version go.mod pins
 	$(NATIVE) $(GO) tool staticcheck ./...
-
 house: ## the house rules (internal/lint)
 	$(NATIVE) $(GO) test ./internal/lint
-
 race: ## the tests under the race detector (needs gcc)
 	@$(call need,gcc,gcc libc6-dev)
 	CGO_ENABLED=1 $(GO) test -race $$($(GO) list ./... | grep -v /model) # which has one goroutine
-
 fallbacks: ## the tests with each kernel feature taken away in turn
 	@for f in $(FALLBACKS); do echo "without $$f"; \
 	  SHMBUS_FAILPOINTS=$$f=on $(NATIVE) $(GO) test -count=1 -tags failpoint ./shm ./ring ./control ./bus || exit 1; done
-
 cross: ## build and vet for linux/arm64 and darwin/arm64
 	for os in linux darwin; do export GOOS=$$os GOARCH=arm64 $(NATIVE); $(GO) vet ./... && $(GO) build ./... || exit 1; done
-
 units: build ## verify the systemd units
 	@$(call need,systemd-analyze,systemd)
 	packaging/systemd/verify $(BIN)
@@ -58,8 +49,15 @@ docs-test: build ## run every fenced command and program of the documents
 	@$(call need,socat,socat)
 	$(NATIVE) $(GO) run ./internal/tools/docstest -bin bin README.md SECURITY.md docs/*.md
 
-bench: ## run the benchmarks
-	$(GO) test -run '^$$' -bench . ./...
+bench: build ## measure shmbus against what else there is (BENCHFLAGS: see bin/shmbus bench --help)
+	$(BIN) bench $(BENCHFLAGS)
+
+bench-peers: build ## the same with iceoryx, Boost, ZeroMQ, nng and a bare ring in C, which it installs
+	apt-get update -qq && apt-get install -yqq g++ libiceoryx-posh-dev iceoryx libzmq3-dev libnng-dev libboost-dev >/dev/null
+	$(MAKE) -C bench/peers OUT=$(CURDIR)/bin/peers && $(BIN) bench --peers bin/peers $(BENCHFLAGS)
+
+model: ## explore every scene of the ring's model, and every mistake it must notice (hours)
+	$(NATIVE) $(GO) run ./model/cmd/explore -all
 
 fuzz: ## run each fuzz target for FUZZTIME (30m)
 	$(GO) test ./control -run '^$$' -fuzz '^FuzzControlMessages$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 2s
@@ -72,9 +70,7 @@ test-arm64: ## run the tests of shm and ring for arm64 under qemu (root: registe
 
 test-full: ## run the long tests too (an hour or more)
 	SHMBUS_FULL=1 $(NATIVE) $(GO) test -count=1 -timeout 170m ./...
-
 man: build ## man pages and shell completions, into bin/share
 	packaging/share $(BIN) bin/share
-
 clean: ## remove what was built
 	rm -rf bin

@@ -11,7 +11,7 @@ import (
 // others go on, what they have is whole, somebody serves, and joining works.
 func TestKillAnyOne(t *testing.T) {
 	rounds := scaled(2, 50)
-	lines := scaled(10_000, 100_000)
+	lines := scaled(10_000, 1_000_000)
 	for _, kind := range []string{"publisher", "subscriber", "host"} {
 		t.Run(kind, func(t *testing.T) {
 			for round := range rounds {
