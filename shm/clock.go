@@ -2,6 +2,7 @@ package shm
 
 import (
 	"math"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,10 +27,23 @@ func Now() int64 {
 
 // WallOffset returns what to add to a value of Now to get wall time in nanoseconds since 1970 UTC. It changes when
 // the wall clock is stepped or slewed and after a suspend: read it when the wall time is wanted, do not keep it.
+//
+// Two readings of the clocks never fit to the nanosecond, so it stays what it was until it is off by more than
+// wallSlack: of two values of Now the later one is the later wall time too.
 func WallOffset() int64 {
 	now := time.Now()
-	return now.UnixNano() - (base.nanos + int64(now.Sub(base.start)))
+	offset := now.UnixNano() - (base.nanos + int64(now.Sub(base.start)))
+	if last := lastWallOffset.Load(); offset-last <= wallSlack && last-offset <= wallSlack { // sync(wall): pairs with the store below
+		return last
+	}
+	lastWallOffset.Store(offset) // sync(wall): pairs with the load above
+	return offset
 }
+
+// wallSlack is far above what lies between two clock readings, and below what anybody reads from a wall clock.
+const wallSlack = int64(20 * time.Microsecond)
+
+var lastWallOffset atomic.Int64
 
 // calibrate brackets readings of CLOCK_MONOTONIC between readings of Go's clock. Both are the same clock at
 // different zeros, so every bracket [after, before] holds the true distance, and so does their intersection.

@@ -64,6 +64,20 @@ func TestWallOffset(t *testing.T) {
 	}
 }
 
+// TestWallOffsetKeepsOrder: messages of one batch do not change places.
+func TestWallOffsetKeepsOrder(t *testing.T) {
+	first, changes := WallOffset(), 0
+	for range 1000 {
+		if offset := WallOffset(); offset != first {
+			first = offset
+			changes++
+		}
+	}
+	if changes > 100 { // a preempted reading may change it; every reading would
+		t.Errorf("the offset changed %d times in 1000 readings", changes)
+	}
+}
+
 func TestDeadlineDoesNotOverflow(t *testing.T) {
 	for _, d := range []time.Duration{math.MaxInt64, math.MaxInt64 - 1} {
 		if got := deadline(d); got != math.MaxInt64 {
