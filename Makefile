@@ -35,7 +35,7 @@ house: ## the house rules (internal/lint)
 	$(NATIVE) $(GO) test ./internal/lint
 race: ## the tests under the race detector (needs gcc)
 	@$(call need,gcc,gcc libc6-dev)
-	CGO_ENABLED=1 $(GO) test -race $$($(GO) list ./... | grep -v /model) # which has one goroutine
+	CGO_ENABLED=1 $(GO) test -race $$($(GO) list ./... | grep -vE "/(model|bench)$$") # one goroutine; memory the detector cannot see
 fallbacks: ## the tests with each kernel feature taken away in turn
 	@for f in $(FALLBACKS); do echo "without $$f"; \
 	  SHMBUS_FAILPOINTS=$$f=on $(NATIVE) $(GO) test -count=1 -tags failpoint ./shm ./ring ./control ./bus || exit 1; done
