@@ -162,17 +162,17 @@ func (h *Host) AddSubscriber(ctx context.Context, s SubscriberSpec) (Attachment,
 	return a, nil
 }
 
-// gate makes a subscriber hold publishers back: generation and cursor are
-// there before the bit; then the epoch, which makes every publisher read the
-// cursors anew. Inside the lock.
+// gate makes a subscriber hold publishers back: generation, cursor and the
+// epoch, which makes every publisher read the cursors anew, are there before
+// the bit. Inside the lock.
 func (h *Host) gate(s SubscriberSpec) {
 	log := h.r.log
 	if s.MaxLag != 0 {
 		log.lagLimits.Store(1)
 	}
 	log.gateGenerations[s.Slot].Store(s.Gen)      // sync(gateGeneration): pairs with gated
-	log.gates[s.Slot/64].Or(1 << (s.Slot % 64))   // sync(gates): pairs with gatingCursor
 	log.gateEpoch.Store(log.gateEpoch.Load() + 1) // sync(gates): pairs with catchUp
+	log.gates[s.Slot/64].Or(1 << (s.Slot % 64))   // sync(gates): pairs with gatingCursor
 }
 
 // find returns where a subscriber begins. Inside the lock.
@@ -231,7 +231,7 @@ func (h *Host) RemoveSubscriber(slot int, gen uint32, guest bool) {
 		return
 	}
 	if !guest {
-		h.r.ungate(slot)
+		h.r.ungate(slot, gen)
 	}
 	granted[slot/64].And(^(uint64(1) << (slot % 64))) // sync(slots): pairs with Subscribers
 	h.Wake()
@@ -240,8 +240,8 @@ func (h *Host) RemoveSubscriber(slot int, gen uint32, guest bool) {
 // Detach makes a reliable subscriber stop holding publishers back; it finds
 // [ErrDetached]. It never blocks and may be repeated.
 func (h *Host) Detach(slot int, gen uint32) {
-	if slot >= 0 && slot < h.r.geometry.subscribers && h.r.log.gateGenerations[slot].Load() == gen { // sync(gateGeneration): pairs with gate
-		h.r.ungate(slot)
+	if slot >= 0 && slot < h.r.geometry.subscribers {
+		h.r.ungate(slot, gen)
 		h.Wake()
 	}
 }

@@ -265,8 +265,10 @@ func (e *entrant) revoke(ctx context.Context) error {
 // awaitInactive waits until the revoked owner is outside.
 func (e *entrant) awaitInactive(ctx context.Context, x uint32) error {
 	// The barrier makes every processor drain its stores: from here on either
-	// the owner sees revoking, or we see its active.
-	e.r.barrier()
+	// the owner sees revoking, or we see its active. Without it neither is so.
+	if err := e.r.barrier(); err != nil {
+		return err // bias stays revoking, and the owner outside once it looks
+	}
 	active := &e.r.publisher(identitySlot(x)).active
 	for spins := 0; active.Load() == identityGeneration(x); spins++ { // sync(active): pairs with enterBiased, leave
 		switch {
@@ -298,12 +300,18 @@ func (r *Ring) needBarrier() error {
 
 // barrier orders the caller's stores before its loads, and makes everybody
 // else's stores so far visible to it: membarrier, or a fence of our own where
-// everyone uses fences.
-func (r *Ring) barrier() {
-	if !r.options.Fenced && shm.Membarrier() == nil {
-		return
+// everyone uses fences. [ErrNoBarrier] if the kernel refuses what it granted
+// before (a filter put on the process since): then nothing is ordered. A
+// sleeper may go on all the same, since its waits are bounded.
+func (r *Ring) barrier() error {
+	if r.options.Fenced {
+		shm.FenceFull()
+		return nil
 	}
-	shm.FenceFull()
+	if err := shm.Membarrier(); err != nil {
+		return fmt.Errorf("%w: %w", ErrNoBarrier, err)
+	}
+	return nil
 }
 
 // catchUp makes our picture of the ring true. From the stored tail it steps

@@ -330,7 +330,7 @@ func (p *Producer) waitForSpace(ctx context.Context, n uint64) error {
 	w.Words[1].Value = w.Words[1].Word.Load() // sync(pendingDoorbell): pairs with wakePending
 	w.Words[2].Value = w.Words[2].Word.Load()
 	p.r.log.spaceSleeps.Add(1) // sync(spaceSleeps): pairs with wakeSpace, wakePending
-	p.r.barrier()
+	_ = p.r.barrier()          // refused: the bounded wait looks again
 	if p.mayFit(end) {
 		return nil
 	}

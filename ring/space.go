@@ -66,7 +66,7 @@ func (e *entrant) raiseLimit(end uint64) error {
 		if slot < 0 || before(pending, cursor) || e.r.subscriber(slot, false).maxLag == 0 {
 			return ErrFull
 		}
-		e.r.ungate(slot)
+		e.r.ungate(slot, e.r.log.gateGenerations[slot].Load()) // sync(gateGeneration): inside the lock, nobody attaches meanwhile; pairs with gate
 	}
 }
 
@@ -82,13 +82,14 @@ func (e *entrant) gatingCursor(evict bool) (gate uint64, slot int) {
 			if n >= e.r.geometry.subscribers {
 				break
 			}
-			if e.r.log.gateGenerations[n].Load() == 0 { // sync(gateGeneration): pairs with ungate
+			generation := e.r.log.gateGenerations[n].Load() // sync(gateGeneration): pairs with ungate
+			if generation == 0 {
 				continue // whoever detached it died before it cleared the bit
 			}
 			c := e.r.subscriber(n, false).cursor.Load() // sync(cursor): pairs with publishCursor
 			if !within(c, e.tail-e.r.capacity, e.tail) {
 				if evict {
-					e.r.ungate(n)
+					e.r.ungate(n, generation)
 				}
 				continue
 			}
@@ -144,16 +145,17 @@ func (e *entrant) detachLaggards() {
 			}
 			b := e.r.subscriber(n, false)
 			if most := b.maxLag; most != 0 && e.sequence-b.sequence.Load() > most {
-				e.r.ungate(n)
+				e.r.ungate(n, e.r.log.gateGenerations[n].Load()) // inside the lock: nobody attaches meanwhile
 			}
 		}
 	}
 }
 
-// ungate stops subscriber slot n from holding publishers back. The generation
-// goes first: a reader that finds its bytes overwritten finds it gone.
-func (r *Ring) ungate(n int) {
-	g := &r.log.gateGenerations[n]
-	g.CompareAndSwap(g.Load(), 0) // sync(gateGeneration): pairs with gated
-	r.log.gates[n/64].And(^(uint64(1) << (n % 64)))
+// ungate stops subscriber slot n, if it still is of this generation, from
+// holding publishers back. The generation goes first: a reader that finds its
+// bytes overwritten finds it gone.
+func (r *Ring) ungate(n int, generation uint32) {
+	if generation != 0 && r.log.gateGenerations[n].CompareAndSwap(generation, 0) { // sync(gateGeneration): pairs with gated
+		r.log.gates[n/64].And(^(uint64(1) << (n % 64))) // sync(gates): pairs with gatingCursor
+	}
 }

@@ -135,7 +135,7 @@ func (c *Consumer) park(ctx context.Context, pk *Parker) error {
 	}
 	c.waiter.Words[0].Value = c.r.log.doorbell.Load() // sync(doorbell): prepareSleep, pairs with ring
 	c.header.sleeps.Add(1)                            // sync(sleeps): prepareSleep, pairs with wake
-	c.r.barrier()
+	_ = c.r.barrier()                                 // refused: the bounded wait looks again
 	if c.due() {
 		return nil
 	}
