@@ -48,6 +48,7 @@ const (
 	maxRequests   = 1024                   // outstanding, a connection
 	maxClaims     = 16 << 10               // offers remembered, a connection
 	judgeEvery    = 100 * time.Millisecond // how often the absent are judged
+	makePatience  = 2 * time.Second        // beyond Settle, for members that live and are not back
 	lockEvery     = 200 * time.Millisecond // how often the host's locks are checked
 	stalledNotice = 500 * time.Millisecond // after that a client hears that a ring is stalled
 	guestAbsence  = 10 * time.Second       // a guest, and who holds no member lock, has this long to come back
@@ -122,7 +123,8 @@ type host struct {
 	ended  chan struct{} // closed when everything is joined
 	once   sync.Once
 
-	settled chan struct{}
+	settled chan struct{} // closed: slots are granted
+	whole   chan struct{} // closed: topics are made, too
 
 	mu       sync.Mutex
 	open     bool // false from close on: no new goroutines
@@ -136,6 +138,7 @@ type host struct {
 	waiters  map[string][]*waiter
 	missing  map[uint64]struct{} // members that were alive at the start and are not back
 	serving  bool                // settled is closed
+	making   bool                // whole is closed
 	reserved uint64              // bytes of topics in the making
 	settleAt time.Time
 }
@@ -149,7 +152,7 @@ func newHost(dir *BusDir, lock *HostLock, ln *Listener, self uint64, client bool
 	h := &host{
 		config: c, dir: dir, lock: lock, listener: ln, log: log, self: self,
 		started: time.Now(), maxMemory: c.MaxMemory,
-		judge: make(chan struct{}, 1), ended: make(chan struct{}), settled: make(chan struct{}),
+		judge: make(chan struct{}, 1), ended: make(chan struct{}), settled: make(chan struct{}), whole: make(chan struct{}),
 		open: true, sessions: map[*session]struct{}{}, members: map[uint64]*session{},
 		topics: map[string]*topic{}, waiters: map[string][]*waiter{}, missing: map[uint64]struct{}{},
 		settleAt: time.Now().Add(c.Settle),
@@ -346,11 +349,19 @@ func (h *host) pause(d time.Duration) bool {
 	}
 }
 
-// settleIfComplete ends the settling if nobody is missing. mu is held.
+// settleIfComplete ends the settling if nobody is missing, or its time is over.
+// A topic that is not there may be one whose participants, alive but starved,
+// have not come back; made anew it would leave them on a ring of their own. So
+// for making one there is more patience. mu is held.
 func (h *host) settleIfComplete() {
-	if !h.serving && (len(h.missing) == 0 || !time.Now().Before(h.settleAt)) {
+	complete, now := len(h.missing) == 0, time.Now()
+	if !h.serving && (complete || !now.Before(h.settleAt)) {
 		h.serving = true
 		close(h.settled)
+	}
+	if !h.making && (complete || !now.Before(h.settleAt.Add(makePatience))) {
+		h.making = true
+		close(h.whole)
 	}
 }
 

@@ -69,6 +69,15 @@ func (h *host) topicToPublish(ctx context.Context, m *publishRequest) (t *topic,
 	for {
 		h.mu.Lock()
 		t := h.topics[m.Topic]
+		if t == nil && !h.making {
+			h.mu.Unlock()
+			select {
+			case <-h.whole:
+				continue
+			case <-ctx.Done():
+				return nil, false, ctx.Err()
+			}
+		}
 		if t == nil {
 			if len(h.topics) >= h.config.MaxTopics {
 				h.mu.Unlock()
