@@ -1,348 +1,300 @@
 #!/usr/bin/env python3
-"""A subscriber to a shmbus topic, with nothing but Python's standard library.
+"""A subscriber of the shmbus bus: standard library only, written from docs/layout.md and docs/protocol.md.
 
-Written from docs/layout.md and docs/protocol.md alone, to prove that they are
-enough; read it beside them. It polls instead of sleeping in the kernel, and does
-not come back to a new host: its member lock says that it is alive.
-
-    sub.py TOPIC [--lossy] [--from latest|earliest|SEQUENCE] [--count N] [--drain]
-
-Messages go to standard output, a newline behind each; the last line on
-standard error says how many were delivered and lost.
+For amd64: there every aligned load is an acquire and every aligned store a release. It polls instead of sleeping
+on futexes, and never hosts the bus: it waits until somebody does.
 """
+import argparse, ctypes, fcntl, json, mmap, os, platform, random, secrets, select, signal, socket, stat, struct, sys, time
 
-import argparse
-import array
-import ctypes
-import fcntl
-import json
-import mmap
-import os
-import platform
-import secrets
-import socket
-import struct
-import sys
-import time
+M64 = (1 << 64) - 1
+BUSY, COMMITTED, ABORTED, PAD = 1, 2, 3, 4
+libc = ctypes.CDLL(None, use_errno=True)
+SYS_membarrier, SYS_futex = {"x86_64": (324, 202), "aarch64": (283, 98)}[platform.machine()]
 
-# ---------------------------------------------------------------- docs/layout.md
-
-LOG_MAGIC = 0x31474F4C53424D53
-CURSOR_MAGIC = 0x3152554353424D53
-LAYOUT_VERSION = 1
-PAGE = 4096
-FREE, BUSY, COMMITTED, ABORTED, PAD = range(5)
-U64 = 1 << 64
-
-
-NUMBERS = {"x86_64": {"futex": 202, "membarrier": 324}, "aarch64": {"futex": 98, "membarrier": 283}}
-
-
-def syscall(name, *args):
-    """A system call that Python has no name for."""
-    return ctypes.CDLL(None).syscall(NUMBERS[platform.machine()][name], *args)
-
-
-class Corrupt(Exception):
-    """The bytes of a region cannot be what the layout says."""
-
-
-class Detached(Exception):
-    """The topic went on without us."""
-
+class Failed(Exception): """The end, with a reason for people."""
+class HostGone(Exception): """The connection to the host has ended, or there is none to be had."""
+class TimeUp(Exception): """--timeout is over."""
 
 def before(a, b):
-    """Whether position or sequence a comes before b; they wrap at 2^64."""
-    return (a - b) % U64 >= U64 // 2
+    """Positions and sequences wrap at 2^64: a is before b when (i64)(a - b) < 0."""
+    return (a - b) & M64 >= 1 << 63
 
+def bus_dir(root, name):
+    uid = os.getuid()
+    env, run = os.environ.get, f"/run/user/{uid}"
+    root = root or env("SHMBUS_DIR") or uid == 0 and "/run/shmbus" or (x := env("XDG_RUNTIME_DIR")) and x + "/shmbus"
+    if not root and os.path.isdir(run) and os.stat(run).st_uid == uid:
+        root = run + "/shmbus"
+    return os.path.join(root or f"/tmp/shmbus-{uid}", name or env("SHMBUS_BUS") or "default")
 
-def region(fd, writable):
-    """Maps a region whose seals say that nobody can cut it short."""
-    need = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
-    if fcntl.fcntl(fd, fcntl.F_GET_SEALS) & need != need:
-        raise Corrupt("a region is not sealed")
-    prot = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
-    return memoryview(mmap.mmap(fd, 0, flags=mmap.MAP_SHARED, prot=prot))
+class Client:
+    """One connection to the host, with the directory and the member lock that outlive it."""
+    def __init__(self, path, deadline):
+        self.path, self.deadline = path, deadline
+        self.dirfd = self.sock = None
+        self.member = self.last_id = 0
+        self.barrier = libc.syscall(SYS_membarrier, 4, 0, 0) == 0  # 4: REGISTER_GLOBAL_EXPEDITED
 
-
-class Ring:
-    """A topic's regions, and our place in them."""
-
-    def __init__(self, log, cursors, grant):
-        # Views of whole words: one element is read or written at once.
-        self.log64, self.log32, self.log = log.cast("Q"), log.cast("I"), log
-        self.cursors64 = cursors.cast("Q")
-        self.space_doorbell = ctypes.c_uint32.from_buffer(cursors, 0x100)
-        self.sleeps_seen = 0
-        magic, version, _, capacity = struct.unpack_from("<QIIQ", log, 0)
-        ident, schema, publishers, subscribers = struct.unpack_from("<QIII", log, 0x20)
-        if magic != LOG_MAGIC:
-            raise Corrupt(f"log region: magic {magic:#x}")
-        if version != LAYOUT_VERSION:
-            raise Corrupt(f"the ring has layout {version}, this program reads {LAYOUT_VERSION}")
-        magic, version, slots, same = struct.unpack_from("<QIIQ", cursors, 0)
-        if (magic, version, slots, same) != (CURSOR_MAGIC, LAYOUT_VERSION, subscribers, ident):
-            raise Corrupt("the cursor region is not of this ring")
-        if not 4096 <= capacity <= 1 << 32 or capacity & capacity - 1:
-            raise Corrupt(f"capacity {capacity}")
-        self.capacity, self.schema = capacity, schema
-        self.data = PAGE + (publishers + 1) * PAGE
-        if len(log) != self.data + capacity or len(cursors) != PAGE + subscribers * PAGE:
-            raise Corrupt("a region is of the wrong size")
-        self.slot, self.generation = grant["slot"], grant["generation"]
-        self.position, self.sequence = grant["position"], grant["sequence"]
-        self.block = (PAGE + self.slot * PAGE) // 8
-        self.published = self.position
-        self.delivered = self.lost = 0
-        self.carry = 0  # lost before an aborted record, told with the next message
-
-    def word(self):
-        """The commit word at our position: whole word, state, extent, right tag."""
-        at = self.data + self.position % self.capacity
-        w = self.log64[at // 8]
-        extent = (32 + (w & 0xFFFFFFFF) + 31) & ~31
-        return at, w, w >> 32 & 15, extent, w >> 36 == self.position // 32 % (1 << 28)
-
-    def fits(self, state, extent):
-        most = self.capacity if state == PAD else self.capacity // 4
-        return extent <= most and self.position % self.capacity + extent <= self.capacity
-
-    def gated(self):
-        return self.log32[0x800 // 4 + self.slot] == self.generation
-
-    def publish_cursor(self):
-        if self.published != self.position:
-            self.cursors64[self.block + 1] = self.sequence
-            self.cursors64[self.block] = self.position
-            self.published = self.position
-            sleeps = self.log64[0x500 // 8]
-            if sleeps != self.sleeps_seen:
-                # Not atomic: if it goes wrong, a publisher wakes 50 ms later.
-                self.sleeps_seen = sleeps
-                self.space_doorbell.value += 1
-                syscall("futex", ctypes.byref(self.space_doorbell), 1, 0x7FFFFFFF, None, None, 0)
-
-    def drained(self):
-        """Whether there were publishers and are none now; look for records after."""
-        return self.log64[0x108 // 8] > 0 and self.log64[0x118 // 8] == 0
-
-    def step(self, extent):
-        self.position = (self.position + extent) % U64
-
-    def next_reliable(self):
-        """The next payload, or None if there is nothing yet."""
-        if (self.position - self.published) % U64 > self.capacity // 16:
-            self.publish_cursor()
-        while True:
-            at, w, state, extent, ours = self.word()
-            if w == 0 or ours and state == BUSY:
-                self.publish_cursor()
-                return None
-            sequence = self.log64[at // 8 + 1]
-            if not ours or state not in (COMMITTED, ABORTED, PAD) or not self.fits(state, extent) or sequence != self.sequence:
-                if not self.gated():
-                    raise Detached
-                raise Corrupt(f"offset {at:#x}: commit word {w:#x}, sequence {sequence}")
-            payload = bytes(self.log[at + 32 : at + 32 + (w & 0xFFFFFFFF)]) if state == COMMITTED else None
-            if not self.gated():
-                raise Detached
-            self.step(extent)
-            if state != PAD:
-                self.sequence = (self.sequence + 1) % U64
-            if state == COMMITTED:
-                self.delivered += 1
-                return payload
-
-    def next_lossy(self):
-        while True:
-            at, w, state, extent, ours = self.word()
-            known, payload = ours and self.fits(state, extent), None
-            if known and state == COMMITTED:
-                payload = bytes(self.log[at + 32 : at + 32 + (w & 0xFFFFFFFF)])
-            sequence = self.log64[at // 8 + 1]
-            claimed = self.log64[0x400 // 8]
-            if before((self.position + self.capacity) % U64, claimed):
-                self.resynchronise()
-                continue
-            if w == 0 or ours and state == BUSY:
-                self.publish_cursor()
-                return None
-            if not known or state not in (COMMITTED, ABORTED, PAD) or before(sequence, self.sequence):
-                raise Corrupt(f"offset {at:#x}: commit word {w:#x}, sequence {sequence}")
-            self.step(extent)
-            if state == PAD:
-                continue
-            self.carry += (sequence - self.sequence) % U64
-            self.sequence = (sequence + 1) % U64
-            if state == COMMITTED:
-                self.lost += self.carry
-                self.carry = 0
-                self.delivered += 1
-                return payload
-
-    def resynchronise(self):
-        floor = (self.log64[0x400 // 8] - self.capacity) % U64
-        best = self.log64[0x380 // 8]
-        for i in range(64):
-            p = self.log64[0x600 // 8 + i]
-            if p % 32 == 0 and not before(p, floor) and before(p, best):
-                best = p
-        if before(self.position, best):
-            self.position = best
-
-
-# -------------------------------------------------------------- docs/protocol.md
-
-PROTOCOL_VERSION = 1
-
-
-class Refused(Exception):
-    """The host said no."""
-
-
-def bus_directory(root, bus):
-    """Opens the directory of a bus, which must be ours and nobody else's."""
-    if not root:
-        runtime = os.environ.get("XDG_RUNTIME_DIR")
-        user = f"/run/user/{os.getuid()}"
-        if os.getuid() == 0:
-            root = "/run/shmbus"
-        elif runtime:
-            root = runtime + "/shmbus"
-        elif os.path.isdir(user) and os.stat(user).st_uid == os.getuid():
-            root = user + "/shmbus"
-        else:
-            root = f"/tmp/shmbus-{os.getuid()}"
-    fd = os.open(os.path.join(root, bus), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    st = os.fstat(fd)
-    if st.st_uid != os.geteuid() or st.st_mode & 0o077 not in (0, 0o050):
-        raise Refused(f"{root}/{bus} is not ours alone")
-    return fd
-
-
-def join_members(directory):
-    """Takes a member id: a byte of the members file, locked for life."""
-    while True:
-        fd = os.open("members", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory)
-        inode = os.fstat(fd).st_ino
-        member = secrets.randbits(46) << 16 | inode * 0x9E3779B97F4A7C15 % U64 >> 48
+    def open_dir(self):
         try:
-            fcntl.fcntl(fd, fcntl.F_OFD_SETLK, struct.pack("hhqqi0q", fcntl.F_WRLCK, os.SEEK_SET, member, 1, 0))
-            if member >> 16 and os.stat("members", dir_fd=directory, follow_symlinks=False).st_ino == inode:
-                return member
-        except (BlockingIOError, FileNotFoundError):
-            pass
-        os.close(fd)
+            fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except FileNotFoundError:  # nobody has made the bus yet
+            raise HostGone
+        st = os.fstat(fd)
+        if st.st_uid != os.getuid() or stat.S_IMODE(st.st_mode) not in (0o700, 0o750):
+            raise Failed(f"{self.path}: not a private directory of ours")
+        fcntl.flock(fd, fcntl.LOCK_SH)  # old files are not cleaned away beneath us
+        self.dirfd = fd
 
+    def lock_member(self):
+        """Takes a member id: the lock on its byte of `members` proves that this process lives."""
+        while not self.member:
+            fd = os.open("members", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600, dir_fd=self.dirfd)
+            ino = os.fstat(fd).st_ino
+            low = (ino * 0x9E3779B97F4A7C15 & M64) >> 48
+            member = (secrets.randbelow((1 << 46) - 1) + 1) << 16 | low
+            try:  # struct flock: type, whence, start, len, pid (0 for OFD locks)
+                fcntl.fcntl(fd, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, member, 1, 0))
+                if os.stat("members", dir_fd=self.dirfd, follow_symlinks=False).st_ino == ino:
+                    self.member = member
+                    return  # and never close fd
+            except (BlockingIOError, PermissionError, FileNotFoundError):
+                pass
+            os.close(fd)
 
-def register_membarrier():
-    """Lets others order our memory accesses; needed on every topic not fenced."""
-    register_global_expedited = 1 << 2
-    return syscall("membarrier", register_global_expedited, 0, 0) == 0
+    def connect(self, returning=False):
+        """Connects and says hello. Raises HostGone where there is no host."""
+        self.sock = None  # closes the old one
+        if self.dirfd is None:
+            self.open_dir()
+        self.lock_member()
+        s = self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        if s.connect_ex(f"/proc/self/fd/{self.dirfd}/control.sock"):
+            raise HostGone
+        if struct.unpack("3i", s.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1] != os.getuid():
+            raise Failed("the host is another user")
+        self.ask("hello", member=self.member, program="sub.py", membarrier=self.barrier, returning=returning)
 
-
-class Control:
-    """A connection to the host."""
-
-    def __init__(self, directory):
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.socket.connect(f"/proc/self/fd/{directory}/control.sock")
-        credentials = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-        if struct.unpack("iII", credentials)[1] != os.geteuid():
-            raise Refused("the host is another user's")
-        self.id = 0
-
-    def call(self, kind, **fields):
-        """Sends a request; returns its answer and the descriptors that came along."""
-        self.id += 1
-        message = {"version": PROTOCOL_VERSION, "type": kind, "id": self.id, **fields}
-        self.socket.send(json.dumps(message).encode())
-        while True:
-            raw, fds = self.receive()
-            answer = json.loads(raw)
-            if answer["version"] != PROTOCOL_VERSION:
-                raise Refused(f"the host speaks protocol {answer['version']}, this program {PROTOCOL_VERSION}")
-            if answer["type"] == "error" and answer["id"] in (0, self.id):
-                raise Refused(f"{answer['message']} ({answer['code']})")
-            if answer["id"] == self.id and answer["type"] != "waiting":
-                return answer, fds
+    def ask(self, kind, fds=(), **fields):
+        """Sends a request and waits for its answer: (message, descriptors)."""
+        self.last_id += 1
+        packet = json.dumps({"version": 1, "type": kind, "id": self.last_id, **fields}).encode()
+        try:
+            socket.send_fds(self.sock, [packet], list(fds))
+            while True:
+                if not select.select([self.sock], [], [], max(0, self.deadline - time.monotonic()))[0]:
+                    raise TimeUp
+                msg, fds = self.receive()
+                if msg["id"] == self.last_id and msg["type"] != "waiting":
+                    break
+        except (OSError, AttributeError):  # the connection ended, or there is none
+            raise HostGone
+        if msg["type"] == "error":
+            if msg["code"] in ("closed", "canceled"):  # this host is leaving: another one may come
+                raise HostGone
+            raise Failed(f"{msg['code']}: {msg['message']}")
+        return msg, fds
 
     def receive(self):
-        raw, ancillary, flags, _ = self.socket.recvmsg(1 << 16, socket.CMSG_SPACE(8 * 4), socket.MSG_CMSG_CLOEXEC)
-        fds = array.array("i")
-        for level, kind, data in ancillary:
-            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                fds.frombytes(data[: len(data) - len(data) % 4])
-        if not raw or flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
-            raise Refused("the connection ended")
-        return raw, fds
+        data, fds, flags, _ = socket.recv_fds(self.sock, 65536, 8, socket.MSG_CMSG_CLOEXEC)
+        if not data or flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+            raise HostGone
+        return json.loads(data), fds
 
+    def host_left(self):
+        """True if there is no connection any more. Looks without waiting: nothing is expected but the end."""
+        try:
+            if self.sock and select.select([self.sock], [], [], 0)[0]:
+                self.receive()
+        except (OSError, HostGone):
+            self.sock = None
+        return self.sock is None
 
-def start_of(text):
-    if text in ("latest", "earliest"):
-        return {"from": text}
-    return {"from": "sequence", "sequence": int(text)}
+class Ring:
+    """The regions of a topic, and this subscriber's place in them."""
+    def __init__(self, grant, fds, lossy):
+        self.grant, self.fds, self.lossy = grant, fds, lossy
+        self.name = {k: grant[k] for k in ("topic", "ring", "role", "slot", "generation")}
+        log, cur = (fds[grant["regions"].index(name)] for name in ("log", "cursors"))
+        for fd in (log, cur):  # 1034: F_GET_SEALS; 7: SEAL, SHRINK, GROW. From here on the sizes are fixed
+            if fcntl.fcntl(fd, 1034) & 7 != 7 or os.fstat(fd).st_size < 8192:
+                raise Failed("a region is not sealed, or too small")
+        self.log_map = mmap.mmap(log, 0, mmap.MAP_SHARED, mmap.PROT_READ)
+        self.cur_map = mmap.mmap(cur, 0, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+        # Items of a memoryview with a native format are read and written whole; struct's "<Q" goes byte by byte.
+        q, i = self.q, self.i = memoryview(self.log_map).cast("Q"), memoryview(self.log_map).cast("I")
+        self.cq, self.ci = memoryview(self.cur_map).cast("Q"), memoryview(self.cur_map).cast("I")
+        self.cap, pubs, subs = q[0x10 // 8], i[0x2c // 4], i[0x30 // 4]
+        cap, self.data, slot = self.cap, 4096 + (pubs + 1) * 4096, grant["slot"]
+        if (q[0] != 0x31474f4c53424d53 or i[2] != 1 or self.cq[0] != 0x3152554353424d53 or self.ci[2] != 1
+                or q[4] != grant["ring"] or self.cq[2] != grant["ring"] or self.ci[3] != subs
+                or not 4096 <= cap <= 1 << 32 or cap & (cap - 1) or not 1 <= pubs <= 64 or not slot < subs <= 256
+                or len(self.log_map) != self.data + cap or len(self.cur_map) != 4096 + subs * 4096):
+            raise Failed("these are not the regions of a ring of layout 1")
+        self.pos, self.seq = grant["position"], grant["sequence"]
+        self.gate, self.block = 0x800 // 4 + slot, (0x1000 + slot * 0x1000) // 8
+        self.bell_addr = ctypes.addressof(ctypes.c_uint32.from_buffer(self.cur_map, 0x100))
+        self.delivered = self.lost = 0
+        self.sleeps = None  # "space sleeps" when we looked last
 
+    def publish_cursor(self):
+        """Everything before the cursor may be overwritten from here on."""
+        cq, b = self.cq, self.block
+        cq[b + 0x100 // 8], cq[b + 0x118 // 8] = self.delivered, self.lost  # for people who look
+        cq[b + 1] = self.seq  # before the position
+        cq[b] = self.pos
+        if not self.lossy and (sleeps := self.q[0x500 // 8]) != self.sleeps:
+            self.sleeps = sleeps
+            # Not an atomic addition: another's may be lost, and a publisher then looks again after 50 ms.
+            self.ci[0x100 // 4] = (self.ci[0x100 // 4] + 1) & 0xffffffff
+            libc.syscall(SYS_futex, ctypes.c_void_p(self.bell_addr), 1, 0x7fffffff, None, None, 0)  # 1: FUTEX_WAKE
 
-def subscribe(control, options):
-    control.call("hello", member=options.member, program="sub.py", membarrier=register_membarrier())
-    mode = "lossy" if options.lossy else "reliable"
-    grant, fds = control.call("subscribe", topic=options.topic, mode=mode, start=start_of(options.start))
-    regions = dict(zip(grant["regions"], fds))
-    ring = Ring(region(regions["log"], False), region(regions["cursors"], True), grant)
-    for fd in fds:
-        os.close(fd)  # the mappings stay
-    return ring, grant
+    def look(self, pos):
+        """The record at pos: (state, sequence, extent, payload). State 0: none yet. State None: not a valid record."""
+        at = self.data + (off := pos & (self.cap - 1))
+        if (word := self.q[at // 8]) == 0:
+            return 0, 0, 0, b""
+        state, length = word >> 32 & 15, word & 0xffffffff
+        ext = 32 + length + 31 & ~31
+        if (word >> 36 != pos // 32 & 0xfffffff or not BUSY <= state <= PAD or off + ext > self.cap
+                or ext > (self.cap if state == PAD else self.cap // 4)):
+            return None, 0, 0, b""
+        body = self.log_map[at + 32:at + 32 + length] if state == COMMITTED else b""  # a copy
+        return state, self.q[at // 8 + 1], ext, body
 
+    def check_gate(self):
+        if self.i[self.gate] != self.grant["generation"]:
+            raise Failed("detached: the topic no longer waits for this subscriber")
 
-def read(ring, options, out):
-    """Writes messages until the count is reached or the topic is drained."""
-    following = ring.next_lossy if options.lossy else ring.next_reliable
-    pause, ended = 0.0, False
-    while not options.count or ring.delivered < options.count:
-        payload = following()
-        if payload is not None:
-            out.write(payload + b"\n")
-            pause, ended = 0.0, False
+    def read_reliable(self, most):
+        """Up to `most` payloads, from about 1/16 of the ring, and whether it got on at all."""
+        out, pos, seq = [], self.pos, self.seq
+        while len(out) < most and (pos - self.pos) & M64 < self.cap // 16:
+            state, found, ext, body = self.look(pos)
+            if state in (0, BUSY):
+                break
+            if state is None or found != seq:
+                self.check_gate()  # detached explains it
+                raise Failed(f"corrupt ring at position {pos}")
+            if state == COMMITTED:
+                out.append(body)
+            pos, seq = (pos + ext) & M64, (seq + (state != PAD)) & M64
+        self.check_gate()  # after reading, before anything is believed
+        more, self.pos, self.seq = pos != self.pos, pos, seq
+        return out, more
+
+    def read_lossy(self, most):
+        """The same, where anything may be overwritten while it is read."""
+        out, start = [], self.pos
+        while len(out) < most and (self.pos - start) & M64 < self.cap // 16:
+            pos = self.pos
+            state, seq, ext, body = self.look(pos)
+            if before(pos + self.cap, self.q[0x400 // 8]):  # claimed: we were overrun, forget all that
+                self.resynchronise()
+                continue
+            if state in (0, BUSY):
+                break
+            if state is None:
+                raise Failed(f"corrupt ring at position {pos}")
+            self.pos = (pos + ext) & M64
+            if state != PAD:
+                self.lost += (seq - self.seq) & M64
+                self.seq = (seq + 1) & M64
+            if state == COMMITTED:
+                out.append(body)
+        return out, self.pos != start
+
+    def resynchronise(self):
+        """Goes to the earliest record that stands: from the tail and the sparse index."""
+        oldest = (self.q[0x400 // 8] - self.cap) & M64
+        places = [self.q[0x380 // 8], *self.q[0x600 // 8:0x800 // 8]]
+        ahead = [(p - oldest) & M64 for p in places if p % 32 == 0 and not before(p, oldest)]
+        if ahead and before(self.pos, first := (oldest + min(ahead)) & M64):
+            self.pos = first
+
+    def drained(self):
+        """There was a publisher, there is none; and then, in that order, nothing to read."""
+        return self.q[0x108 // 8] > 0 and self.q[0x118 // 8] == 0 and self.look(self.pos)[0] == 0
+
+def subscribe(client, args):
+    """Waits for a host, then for the topic."""
+    mode = "lossy" if args.lossy else "reliable"
+    while True:
+        try:
+            client.connect()
+            grant, fds = client.ask("subscribe", topic=args.topic, mode=mode, start={"from": args.start})
+            return Ring(grant, fds, args.lossy)
+        except HostGone:
+            if time.monotonic() > client.deadline:
+                raise TimeUp
+            time.sleep(random.uniform(0.001, 0.020))
+
+def come_back(client, ring):
+    """After the host went: offers the slot to the new one, if there is one yet."""
+    try:
+        client.connect(returning=True)
+        client.ask("offer", ring.fds, **ring.name)
+        client.ask("ready")
+    except HostGone:
+        client.sock = None
+
+def run(client, ring, args):
+    out, retry = sys.stdout.buffer, 0.0
+    read = ring.read_lossy if args.lossy else ring.read_reliable
+    while args.count is None or ring.delivered < args.count:
+        msgs, more = read(1 << 30 if args.count is None else args.count - ring.delivered)
+        out.write(b"".join(m + b"\n" for m in msgs))
+        ring.delivered += len(msgs)
+        if time.monotonic() > client.deadline:
+            raise TimeUp
+        out.flush()
+        ring.publish_cursor()
+        if more:
             continue
-        if ended:
-            return
-        ended = options.drain and ring.drained()  # then look once more
-        if not ended:
-            out.flush()
-            time.sleep(pause)
-            pause = min(pause + 0.0001, 0.01)
-    ring.publish_cursor()
+        if args.drain and ring.drained():
+            break
+        if client.host_left() and time.monotonic() >= retry:
+            come_back(client, ring)
+            retry = time.monotonic() + random.uniform(0.001, 0.020)
+        time.sleep(0.001)
 
+def interrupted(signum, _):
+    signal.signal(signum, signal.SIG_IGN)  # once is enough
+    raise KeyboardInterrupt
 
 def main():
-    parser = argparse.ArgumentParser(description="Write the messages of a shmbus topic to standard output.")
-    parser.add_argument("topic")
-    parser.add_argument("--bus", default=os.environ.get("SHMBUS_BUS", "default"))
-    parser.add_argument("--dir", default=os.environ.get("SHMBUS_DIR"))
-    parser.add_argument("--lossy", action="store_true")
-    parser.add_argument("--from", dest="start", default="latest")
-    parser.add_argument("--count", type=int, default=0)
-    parser.add_argument("--drain", action="store_true")
-    options = parser.parse_args()
-    directory = bus_directory(options.dir, options.bus)
-    options.member = join_members(directory)
-    control = Control(directory)
-    ring, grant = subscribe(control, options)
-    read(ring, options, sys.stdout.buffer)
-    sys.stdout.buffer.flush()
+    p = argparse.ArgumentParser(description="Write the messages of a topic to standard output, a line each.")
+    p.add_argument("--dir")
+    p.add_argument("--bus")
+    p.add_argument("--lossy", action="store_true")
+    p.add_argument("--drain", action="store_true")
+    p.add_argument("--count", type=int)
+    p.add_argument("--from", dest="start", choices=["latest", "earliest"], default="latest")
+    p.add_argument("--timeout", type=float)
+    p.add_argument("topic")
+    args = p.parse_args()
+    for s in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(s, interrupted)
+    client = Client(bus_dir(args.dir, args.bus), time.monotonic() + (args.timeout or 1e8))
+    ring, code = None, 0
     try:
-        control.call("release", **{name: grant[name] for name in ("topic", "ring", "role", "slot", "generation")})
-        control.call("bye")
-    except (OSError, Refused):
-        pass  # that host is gone; the next one finds our member lock free
-    print(f"delivered {ring.delivered}, lost {ring.lost}", file=sys.stderr)
-
+        run(client, ring := subscribe(client, args), args)
+    except TimeUp:
+        code = 124
+    except KeyboardInterrupt:
+        code = 130
+    except Failed as e:
+        code = 1
+        print(f"sub.py: {e}", file=sys.stderr)
+    try:  # Leave: the slot first, then the bus. Without a host, the end of the member lock says it all.
+        client.deadline = time.monotonic() + 2
+        if ring:
+            client.ask("release", **ring.name)
+        client.ask("bye")
+    except (HostGone, TimeUp, Failed):
+        pass
+    print("delivered %d, lost %d" % ((ring.delivered, ring.lost) if ring else (0, 0)), file=sys.stderr)
+    sys.exit(code)
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (Refused, Corrupt, OSError) as e:
-        sys.exit(f"sub.py: {e}")
-    except Detached:
-        sys.exit("sub.py: detached: the topic went on without us")
+    main()
