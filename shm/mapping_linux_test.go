@@ -67,6 +67,7 @@ func TestReadOnlyMappingFaultsOnWrite(t *testing.T) {
 }
 
 func TestPopulate(t *testing.T) {
+	notEmulated(t, "qemu-user takes madvise for a hint and does nothing")
 	const pages = 8
 	r := sealedRegion(t, pages*page)
 	w := mapped(t, r, true)
@@ -96,6 +97,7 @@ func TestPopulate(t *testing.T) {
 }
 
 func TestPopulateOfSeveralSteps(t *testing.T) {
+	notEmulated(t, "qemu-user takes madvise for a hint and does nothing")
 	const size = 2*allocationStep + 1<<20
 	r := sealedRegion(t, size)
 	if err := mapped(t, r, true).Populate(0, size); err != nil {
@@ -108,6 +110,7 @@ func TestPopulateOfSeveralSteps(t *testing.T) {
 
 // An unsealed file that shrank: the error comes from Populate instead of SIGBUS at the first access.
 func TestPopulateBeyondTheFile(t *testing.T) {
+	notEmulated(t, "qemu-user takes madvise for a hint and does nothing")
 	r := newRegion(t, 2*page)
 	m := mapped(t, r, true)
 	if err := unix.Madvise(m.Bytes(), unix.MADV_POPULATE_WRITE); err == unix.EINVAL {
@@ -153,6 +156,7 @@ func TestUnmap(t *testing.T) {
 
 // The kernel lists a mapping's advice as VmFlags: dc = not inherited by a fork, dd = not in a core dump.
 func TestMappingStaysOutOfForksAndDumps(t *testing.T) {
+	notEmulated(t, "qemu-user takes madvise for a hint and does nothing")
 	r, err := Create("shm-test-flags", page)
 	if err != nil {
 		t.Fatal(err)

@@ -86,3 +86,12 @@ func hangGuard(t *testing.T) {
 	watchdog := time.AfterFunc(hangLimit, func() { panic(name + " hangs") })
 	t.Cleanup(func() { watchdog.Stop() })
 }
+
+// notEmulated skips a test of something that an emulator of another processor
+// does not do; `make test-arm64` says that there is one.
+func notEmulated(t *testing.T, why string) {
+	t.Helper()
+	if os.Getenv("SHMBUS_EMULATED") != "" {
+		t.Skip(why)
+	}
+}
