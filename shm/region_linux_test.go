@@ -209,7 +209,7 @@ func TestFromFileRefuses(t *testing.T) {
 	}
 	defer other.Close()
 	files := map[string]*os.File{"pipe": pipeEnd}
-	for name, path := range map[string]string{"device": "/dev/null", "proc": "/proc/self/maps"} {
+	for name, path := range map[string]string{"device": "/dev/null", "proc": "/proc/uptime"} {
 		if files[name], err = os.Open(path); err != nil {
 			t.Fatal(err)
 		}
