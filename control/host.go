@@ -39,7 +39,8 @@ type HostConfig struct {
 	// (0: 2 s).
 	Send time.Duration
 	// Settle is how long a host that took over lets live members come back
-	// before it makes new topics (0: 250 ms).
+	// before it grants slots (0: 250 ms). Topics that are not there it makes
+	// only when all are back or dead, or 2 s later.
 	Settle time.Duration
 }
 
