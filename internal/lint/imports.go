@@ -14,6 +14,7 @@ const (
 	pflag     = "github.com/spf13/pflag"
 	histogram = "github.com/HdrHistogram/hdrhistogram-go"
 	rapid     = "pgregory.net/rapid"
+	porcupine = "github.com/anishathalye/porcupine"
 	script    = "github.com/rogpeppe/go-internal"
 )
 
@@ -73,6 +74,14 @@ var graph = []node{
 	{
 		Dir: "internal/storm", Ours: []string{"bus", "control", "ring", "internal/failpoint"}, Others: []string{xsys},
 		Reason: "the storm uses the bus as users do, and asks the kernel who holds its lock",
+	},
+	{
+		Dir: "internal/hostile", Ours: []string{"bus", "bustest", "control", "ring", "shm"}, Others: []string{xsys},
+		Reason: "an attacker stands outside, beside a bus that is used as users do",
+	},
+	{
+		Dir: "internal/histories", Ours: []string{"bus", "bustest"}, Others: []string{porcupine},
+		Reason: "what is recorded is what users see",
 	},
 	{
 		Dir: "model", Ours: []string{"model"},
