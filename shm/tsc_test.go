@@ -68,3 +68,54 @@ func BenchmarkTSC(b *testing.B) {
 		TSC()
 	}
 }
+
+// TestProcessScale: what it says of now stays right, however often it is
+// asked, and of two values the later one is the later time.
+func TestProcessScale(t *testing.T) {
+	if !TSCUsable() {
+		t.Skip("the kernel does not use the counter here")
+	}
+	last, back := int64(0), 0
+	for range 100_000 {
+		before := Now()
+		got := TSCTime(TSC())
+		after := Now()
+		if got < before-clockSlackTSC || got > after+clockSlackTSC {
+			t.Fatalf("the counter says %d, the clock %d and %d", got, before, after)
+		}
+		if got < last {
+			back++
+		}
+		last = got
+	}
+	if back > 10 { // a new calibration may step back
+		t.Errorf("the time stepped back %d times", back)
+	}
+}
+
+// TestRefineScale: a scale that is off is replaced,
+// and a jump of one clock against the other does not spoil the rate.
+func TestRefineScale(t *testing.T) {
+	if !TSCUsable() {
+		t.Skip("the kernel does not use the counter here")
+	}
+	defer processScale.Store(processScale.Load())
+	right := CalibrateTSC(20 * time.Millisecond)
+	origin := TSCScale{Counter: right.Counter - right.Ticks(1e9), Nanos: right.Nanos - 1e9}
+	differs := func(s TSCScale) int64 { c, n := compareClocks(); return max(s.Time(c)-n, n-s.Time(c)) }
+
+	off := right
+	off.Nanos += 10 * tscSlack
+	if got := refineScale(&calibration{scale: off, origin: origin}); got == off || differs(got) > clockSlackTSC {
+		t.Errorf("off by %d ns: %+v, was %+v", 10*tscSlack, got, off)
+	}
+	jumped := right
+	jumped.Nanos += 3600 * 1e9
+	got := refineScale(&calibration{scale: jumped, origin: origin})
+	if got.Multiplier != right.Multiplier || differs(got) > clockSlackTSC {
+		t.Errorf("after a jump of an hour: %+v, was %+v", got, jumped)
+	}
+	if c := processScale.Load(); c.origin.Nanos <= right.Nanos {
+		t.Errorf("calibrates over the jump: from %d", c.origin.Nanos)
+	}
+}
