@@ -194,6 +194,7 @@ func (f *fuzzed) use(s step) {
 	case doStat:
 		_ = f.ring.Stat()
 		_, _ = f.ring.Publishers(), f.ring.Subscribers()
+		f.tolerate("Check", f.ring.Check(int(s.off)))
 	case doPublish:
 		_, err := p.TryPublish(make([]byte, s.off%1200), 0, int64(s.value))
 		f.tolerate("TryPublish", err)

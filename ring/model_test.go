@@ -313,6 +313,9 @@ func (m *machine) invariant(t *rapid.T) {
 	if st := m.room.ring.Stat(); int(st.Sequence) != len(m.model.list) || st.LockSlot != -1 {
 		t.Fatalf("%d given, stat %+v", len(m.model.list), st)
 	}
+	if err := m.room.ring.Check(1 << 20); err != nil {
+		t.Fatal(err)
+	}
 	for i, c := range m.consumers {
 		if c == nil || c.resyncing {
 			continue

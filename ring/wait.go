@@ -43,8 +43,11 @@ func (c *Consumer) Wait(ctx context.Context, pk *Parker) error {
 // behind the announcement too: the last publisher may leave between a look
 // before and the reading of the doorbell.
 func (c *Consumer) due() bool {
-	return c.ready() || c.options.UntilDrained && c.Drained()
+	return c.ready() || (c.options.UntilDrained || c.r.Ended()) && c.Drained()
 }
+
+// overdue is due for who sleeps: nothing will come in a ring that is given up.
+func (c *Consumer) overdue() bool { return c.due() || c.r.condemned() }
 
 // spin looks until there is something. On a single processor it yields, or
 // nobody could bring anything.
@@ -62,6 +65,9 @@ func (c *Consumer) spin(ctx context.Context) error {
 			}
 			if err := ctx.Err(); err != nil {
 				return err
+			}
+			if c.r.condemned() {
+				return c.fail(errCondemned)
 			}
 			if !spinning {
 				runtime.Gosched()
@@ -131,13 +137,16 @@ func (c *Consumer) spinBriefly() bool {
 // is, then the announcement, then the barrier, then the look; see wake.
 func (c *Consumer) park(ctx context.Context, pk *Parker) error {
 	if c.waiter == nil {
-		c.waiter = &Waiter{Words: []shm.Wait{{Word: &c.r.log.doorbell}}, Ready: c.due, Cancel: c.stop}
+		c.waiter = &Waiter{Words: []shm.Wait{{Word: &c.r.log.doorbell}}, Ready: c.overdue, Cancel: c.stop}
 	}
 	c.waiter.Words[0].Value = c.r.log.doorbell.Load() // sync(doorbell): prepareSleep, pairs with ring
 	c.header.sleeps.Add(1)                            // sync(sleeps): prepareSleep, pairs with wake
 	_ = c.r.barrier()                                 // refused: the bounded wait looks again
 	if c.due() {
 		return nil
+	}
+	if c.r.condemned() {
+		return c.fail(errCondemned)
 	}
 	c.stats.Parks++
 	c.flush()
