@@ -28,6 +28,7 @@ const (
 type spec struct {
 	Cell       Cell
 	Warm       int
+	Settle     int
 	Count      int
 	Actor      int // number; publishers first, the subscriber last
 	Actors     int
@@ -132,6 +133,12 @@ func (a *actor) play() error {
 		err = a.measure(a.watch)
 	case a.Cell.Pattern == Paced:
 		err = a.measure(a.pace)
+	case a.Cell.Mode == Burst && subscriber:
+		err = a.measure(a.catchUp)
+	case a.Cell.Mode == Burst:
+		err = a.measure(a.burst)
+	case a.Cell.Mode == Alone:
+		err = a.measure(a.alone)
 	case subscriber:
 		err = a.measure(func(n int, _ bool) (int64, error) { return 0, a.in.receive(a.checker, n*a.Cell.Publishers) })
 	default:
@@ -164,6 +171,67 @@ func (a *actor) measure(work func(n int, measured bool) (int64, error)) error {
 	a.place.sum.Store(a.checker.sum)
 	a.place.share.Store(a.checker.share)
 	return err
+}
+
+// burst publishes a quarter of the ring at a time and then waits until it is
+// read. Only the publishing counts.
+func (a *actor) burst(n int, _ bool) (int64, error) {
+	subscriber := a.desk.place(a.Cell.Publishers)
+	goal := subscriber.read.Load() // sync(burst.read): nobody reads yet
+	var spent, waited uint64
+	for n > 0 {
+		chunk := min(n, a.Cell.chunk())
+		began := a.Clock.ticks()
+		if err := a.out.send(a.writer, chunk); err != nil {
+			return 0, err
+		}
+		sent := a.Clock.ticks()
+		n, goal = n-chunk, goal+uint64(chunk)
+		for looks := 1; subscriber.read.Load() < goal; looks++ { // sync(burst.read): pairs with catchUp
+			if looks%10_000 == 0 { // the subscriber may need this very processor
+				time.Sleep(20 * time.Microsecond)
+			}
+			shm.Pause(1)
+		}
+		spent += sent - began
+		waited += a.Clock.ticks() - sent
+	}
+	a.place.spent.Store(spent)
+	return a.Clock.nanos(waited), nil
+}
+
+// catchUp reads bursts.
+func (a *actor) catchUp(n int, _ bool) (int64, error) {
+	for n > 0 {
+		chunk := min(n, a.Cell.chunk())
+		if err := a.in.receive(a.checker, chunk); err != nil {
+			return 0, err
+		}
+		n -= chunk
+		a.place.read.Store(a.place.read.Load() + uint64(chunk)) // sync(burst.read): pairs with burst
+	}
+	return 0, nil
+}
+
+// alone is a warm-up of all, after which only publisher 0 goes on.
+func (a *actor) alone(n int, measured bool) (int64, error) {
+	subscriber := a.Actor == a.Cell.Publishers
+	switch {
+	case subscriber && !measured:
+		return 0, a.in.receive(a.checker, n*a.Cell.Publishers)
+	case subscriber:
+		a.checker.alone()
+		return 0, a.in.receive(a.checker, a.Settle+n)
+	case !measured:
+		return 0, a.out.send(a.writer, n)
+	case a.Actor > 0:
+		return 0, nil
+	}
+	if err := a.out.send(a.writer, a.Settle); err != nil {
+		return 0, err
+	}
+	a.place.start.Store(a.Clock.ticks())
+	return 0, a.out.send(a.writer, n)
 }
 
 // unsampled round trips after each barrier let both sides find their rhythm.

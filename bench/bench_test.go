@@ -169,7 +169,7 @@ func TestWrongMessageIsFound(t *testing.T) {
 	} {
 		k := newChecker(c, amount{warm: 0, count: 100})
 		messages(k, tt.change)
-		if ok := k.err == nil && k.sum == expectedSum(c, 100); ok != tt.ok {
+		if ok := k.err == nil && k.sum == expectedSum(c, amount{count: 100}); ok != tt.ok {
 			t.Errorf("%s changed: found right is %t (%v)", what, ok, k.err)
 		}
 	}

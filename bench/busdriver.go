@@ -68,7 +68,7 @@ func attachBus(a *actor) (outlet, inlet, error) {
 }
 
 func (a *actor) busOutlet(b *bus.Bus, topic string) (outlet, error) {
-	p, err := b.Publisher(context.Background(), topic, bus.PublisherConfig{Name: fmt.Sprint("publisher", a.Actor), Capacity: capacityFor(a.Cell.Size)})
+	p, err := b.Publisher(context.Background(), topic, bus.PublisherConfig{Name: fmt.Sprint("publisher", a.Actor), Capacity: a.Cell.capacity()})
 	if err != nil {
 		return nil, err
 	}

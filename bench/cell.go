@@ -24,8 +24,29 @@ type Cell struct {
 	Subscribers int
 	Wait        string
 	Stamps      bool
-	Rate        int // paced: messages a second; otherwise 0
+	Rate        int    // paced: messages a second; otherwise 0
+	Mode        Mode   // what is done otherwise than usual
+	Capacity    uint64 // bytes of the ring; 0 means the default for the size
 }
+
+// Mode says how a stream differs from one that goes as fast as it can.
+type Mode string
+
+// The modes. Row.Mode tells of more that a row can be.
+const (
+	Usual Mode = ""
+	// Burst: the publisher waits for the subscribers after each quarter of the
+	// ring, so that it never waits for space, and only the time it spends
+	// publishing counts. What a message costs the publisher.
+	Burst Mode = "burst"
+	// Alone: all publishers take part in the warm-up; then one goes on by
+	// itself, and is measured once it has published aloneAfter messages more.
+	Alone Mode = "alone"
+)
+
+// aloneAfter is how many messages a publisher whose rivals have gone quiet may
+// take to find back to its speed.
+const aloneAfter = 100_000
 
 func (c Cell) String() string {
 	s := fmt.Sprintf("%s %s %dB %d→%d %s", c.Mechanism, c.Pattern, c.Size, c.Publishers, c.Subscribers, c.Wait)
@@ -35,7 +56,34 @@ func (c Cell) String() string {
 	if c.Rate != 0 {
 		s += fmt.Sprintf(" %d/s", c.Rate)
 	}
+	if c.Mode != Usual || c.Capacity != 0 {
+		s += " " + c.mode()
+	}
 	return s
+}
+
+// mode is what Row.Mode says of a cell.
+func (c Cell) mode() string {
+	switch {
+	case c.Capacity != 0:
+		return fmt.Sprintf("ring=%d", c.Capacity)
+	case c.Mode != Usual:
+		return string(c.Mode)
+	}
+	return "reliable"
+}
+
+// capacity returns the size of the cell's ring in bytes.
+func (c Cell) capacity() uint64 {
+	if c.Capacity != 0 {
+		return c.Capacity
+	}
+	return capacityFor(c.Size)
+}
+
+// chunk returns how many messages a burst has: a quarter of the ring.
+func (c Cell) chunk() int {
+	return int(max(c.capacity()/4/(uint64(c.Size)+lineSize), 1))
 }
 
 // actors returns how many take part: the publishers and the process of all
@@ -49,8 +97,20 @@ func (c Cell) actors() int {
 
 // amount is how much of a cell is done in one round.
 type amount struct {
-	warm  int // messages of each publisher before the clock runs
-	count int // messages of each publisher while it does
+	warm   int // messages of each publisher before the clock runs
+	settle int // alone: messages of the one that goes on, before the clock runs
+	count  int // messages of each publisher while it does; alone: of the one
+}
+
+// total returns how many messages a publisher publishes in all.
+func (a amount) total(c Cell, publisher int) int {
+	switch {
+	case c.Mode != Alone:
+		return a.warm + a.count
+	case publisher == 0:
+		return a.warm + a.settle + a.count
+	}
+	return a.warm
 }
 
 // amountFor returns how many messages take about d at so many a second and
@@ -62,7 +122,11 @@ func (c Cell) amountFor(perSecond float64, d time.Duration) amount {
 	}
 	n = min(max(n, 64), traitsOf(c.Mechanism).most)
 	n = (n + 63) / 64 * 64 // whole batches
-	return amount{warm: max(min(n/8, 200_000)/64*64, 64), count: n}
+	a := amount{warm: max(min(n/8, 200_000)/64*64, 64), count: n}
+	if c.Mode == Alone {
+		a.settle = aloneAfter
+	}
+	return a
 }
 
 // pacedAtLeast gives slow rates enough messages for a percentile.

@@ -25,7 +25,9 @@ type place struct {
 	switches shm.Word64 // context switches
 	samples  shm.Word64 // latencies, in the samples region
 	share    shm.Word64 // messages of the slowest publisher when the first was through
-	_        [184]byte
+	spent    shm.Word64 // burst: counter's ticks spent publishing
+	read     shm.Word64 // burst: messages of each publisher read by all subscribers
+	_        [168]byte
 }
 
 // States of an actor; they only go up. Nobody begins the warm-up before all

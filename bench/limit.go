@@ -19,16 +19,16 @@ func limitSize(c Cell) int64 {
 	if c.Mechanism == "limit-line" || c.Mechanism == "limit-futex" {
 		return limitPage
 	}
-	slot, slots := slotsOf(c.Size)
+	slot, slots := slotsOf(c.Size, c.capacity())
 	return int64(limitPage + slot*slots)
 }
 
 // slotsOf divides a ring into slots of whole cache lines: the greatest power
 // of two of them that the capacity of the other rings holds.
-func slotsOf(size int) (slot, slots uint64) {
+func slotsOf(size int, capacity uint64) (slot, slots uint64) {
 	slot = (uint64(size) + lineSize - 1) / lineSize * lineSize
 	slots = 1
-	for slots*2*slot <= capacityFor(size) {
+	for slots*2*slot <= capacity {
 		slots *= 2
 	}
 	return slot, slots
@@ -140,13 +140,13 @@ func attachSPSC(every uint64) func(*actor) (outlet, inlet, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		return (*spscOutlet)(newSPSC(out, a.Cell.Size, every)), (*spscInlet)(newSPSC(in, a.Cell.Size, every)), nil
+		return (*spscOutlet)(newSPSC(out, a.Cell, every)), (*spscInlet)(newSPSC(in, a.Cell, every)), nil
 	}
 }
 
-func newSPSC(b []byte, size int, every uint64) *spsc {
-	slot, slots := slotsOf(size)
-	return &spsc{header: shm.Overlay[limitHeader](b, 0), data: shm.NewSpan(b[limitPage:]), size: uint64(size), slot: slot, mask: slots - 1, every: every - 1}
+func newSPSC(b []byte, c Cell, every uint64) *spsc {
+	slot, slots := slotsOf(c.Size, c.capacity())
+	return &spsc{header: shm.Overlay[limitHeader](b, 0), data: shm.NewSpan(b[limitPage:]), size: uint64(c.Size), slot: slot, mask: slots - 1, every: every - 1}
 }
 
 type spscOutlet spsc

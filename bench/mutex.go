@@ -16,7 +16,7 @@ import (
 const mutexHeaderSize, mutexAlign = 32, 32
 
 func stageMutex(s *stage) error {
-	size := int64(limitPage) + int64(capacityFor(s.cell.Size))
+	size := int64(limitPage) + int64(s.cell.capacity())
 	if _, err := s.region("there", size); err != nil {
 		return err
 	}

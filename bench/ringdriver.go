@@ -39,7 +39,7 @@ func stageRing(s *stage) error {
 
 func (s *stage) ring(id uint64) (attachment, error) {
 	o := ring.Options{
-		Capacity: capacityFor(s.cell.Size), Publishers: s.cell.Publishers, Subscribers: s.cell.Subscribers,
+		Capacity: s.cell.capacity(), Publishers: s.cell.Publishers, Subscribers: s.cell.Subscribers,
 		Fenced: s.cell.Mechanism == "shmbus-fenced", Label: "bench", ID: id,
 	}
 	g, err := o.Geometry()

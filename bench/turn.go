@@ -124,7 +124,7 @@ func (h *harness) command(ctx context.Context, s *stage, a amount, actor int) (*
 			program = []string{self, "bench-actor"}
 		}
 		text, err := json.Marshal(spec{
-			Cell: s.cell, Warm: a.warm, Count: a.count, Actor: actor, Actors: s.cell.actors(), Processors: processors,
+			Cell: s.cell, Warm: a.warm, Settle: a.settle, Count: a.count, Actor: actor, Actors: s.cell.actors(), Processors: processors,
 			Clock: h.clock, Dir: s.dir, Address: s.address, Rings: s.rings,
 		})
 		if err != nil {
@@ -169,7 +169,7 @@ func (h *harness) collect(c Cell, a amount, d *desk, samples shm.Span) (result, 
 		if p.state.Load() != stateDone { // sync(state): pairs with the actor's reach
 			return r, fmt.Errorf("%w: %v, actor %d went without a result", ErrActor, c, i)
 		}
-		if i < c.Publishers {
+		if i < c.Publishers && (c.Mode != Alone || i == 0) {
 			start = min(start, p.start.Load())
 		}
 		end = max(end, p.end.Load())
@@ -181,16 +181,22 @@ func (h *harness) collect(c Cell, a amount, d *desk, samples shm.Span) (result, 
 		readers = append(readers, 0)
 	}
 	for _, i := range readers {
-		want := expectedSum(c, a.warm+a.count) * uint64(c.Subscribers)
+		want := expectedSum(c, a) * uint64(c.Subscribers)
 		if got := d.place(i).sum.Load(); got != want {
 			return r, fmt.Errorf("%w: %v: actor %d summed up %#x, want %#x", ErrWrong, c, i, got, want)
 		}
 	}
-	messages := float64(a.count * c.Publishers)
-	r.perSecond = messages / (float64(max(h.clock.nanos(end-start), 1)) / 1e9)
+	messages, took := float64(a.count*c.Publishers), end-start
+	switch c.Mode {
+	case Alone:
+		messages = float64(a.count)
+	case Burst:
+		took = d.place(0).spent.Load()
+	}
+	r.perSecond = messages / (float64(max(h.clock.nanos(took), 1)) / 1e9)
 	r.cpu /= messages
 	r.switches /= messages
-	if c.Publishers > 1 {
+	if c.Publishers > 1 && c.Mode == Usual {
 		r.share = (float64(d.place(reader).share.Load()) - float64(a.warm)) / float64(a.count)
 	}
 	for i := range d.place(timer).samples.Load() {

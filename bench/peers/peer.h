@@ -21,8 +21,10 @@ struct place {
 	uint64_t cpu;
 	uint64_t switches;
 	uint64_t samples;
-	uint64_t share;
-	uint8_t pad[184];
+	uint64_t share; /* this and the next two: for what no peer does */
+	uint64_t spent;
+	uint64_t read;
+	uint8_t pad[168];
 };
 
 enum { STATE_ATTACHED = 1, STATE_WARM = 2, STATE_DONE = 3 };
