@@ -12,7 +12,7 @@ import (
 // rooms are the directories that may hold files, each with all below it.
 var rooms = []string{
 	".ci", "bench", "bus", "bustest", "cmd/shmbus", "control", "docs", "examples", "metrics", "model", "packaging", "ring", "shm",
-	"internal/failpoint", "internal/histories", "internal/hostile", "internal/mutants", "internal/invariants", "internal/lint", "internal/process", "internal/storm", "internal/tools",
+	"internal/failpoint", "internal/histories", "internal/hostile", "internal/mutants", "internal/invariants", "internal/lint", "internal/process", "internal/steps", "internal/storm", "internal/tools",
 }
 
 // rootFiles are the files that may stand at the root.
