@@ -143,6 +143,8 @@ func (h *host) watch() {
 	defer settle.Stop()
 	lock := time.NewTicker(lockEvery)
 	defer lock.Stop()
+	check := time.NewTicker(checkEvery)
+	defer check.Stop()
 	again := time.NewTimer(0)
 	defer again.Stop()
 	for {
@@ -154,6 +156,9 @@ func (h *host) watch() {
 				h.log.Error("this process is not the host any more", "error", err)
 				go h.close() // joined by whoever owns the host: close waits for it
 			}
+			continue
+		case <-check.C:
+			h.checkTopics()
 			continue
 		case <-settle.C:
 			h.mu.Lock()

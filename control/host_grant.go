@@ -203,6 +203,10 @@ func (h *host) takeSlot(s *session, t *topic, role, name string) (*holder, error
 		}
 		return nil, ErrClosed
 	}
+	if err := t.sound(); err != nil {
+		h.mu.Unlock()
+		return nil, err
+	}
 	const block = 4096
 	if used := h.memory() + h.reserved; used+block > h.maxMemory {
 		h.mu.Unlock()
@@ -246,18 +250,15 @@ func (h *host) settleSlot(ctx context.Context, s *session, d *holder) error {
 // drop removes a slot from the ring and frees it. The caller has it to itself:
 // it is granting, or the caller made it leaving.
 func (h *host) drop(d *holder) {
-	err := d.removeSlot()
-	h.mu.Lock()
-	if taken, _ := d.topic.table(d.role); err == nil {
-		delete(taken, d.slot)
-	} else {
-		// The ring cannot be walked. The slot is used no more, its name may be.
-		d.name = ""
-	}
-	h.mu.Unlock()
-	if err != nil {
+	if err := d.removeSlot(); err != nil {
+		// The ring cannot be walked: no slot of it is granted again.
 		h.log.Error("repair", "topic", d.topic.name, "slot", d.slot, "error", err)
+		h.quarantine(d.topic, err)
 	}
+	h.mu.Lock()
+	taken, _ := d.topic.table(d.role)
+	delete(taken, d.slot)
+	h.mu.Unlock()
 	h.unref(d.topic)
 }
 

@@ -194,6 +194,7 @@ func (h *host) attach(ctx context.Context, s *session, id uint64, d *holder, spe
 		d.topic.stalled = stalled
 		h.mu.Unlock()
 		if stalled == "" || ctx.Err() != nil {
+			h.quarantine(d.topic, err)
 			return a, err
 		}
 		if err := s.send(waitingMessage{NewHeader(typeWaiting, id), waitStalled, stalled}); err != nil {

@@ -266,6 +266,9 @@ type TopicInfo struct {
 	Created     time.Time `json:"created"` // or adopted by this host
 	// Stalled names the stopped participant that the host waits for, if any.
 	Stalled string `json:"stalled,omitempty"`
+	// Corrupt says what contradicts itself in the ring of a topic that is in
+	// quarantine: nobody can join it, and who is there finds ring.ErrCorrupt.
+	Corrupt string `json:"corrupt,omitempty"`
 }
 
 // HostInfo is what the host says of itself.

@@ -52,6 +52,8 @@ type topic struct {
 	bytes       int64  // memory of all regions
 	logBytes    int64
 	stalled     string
+	suspect     string // what the last check found, if anything
+	corrupt     string // why the topic is in quarantine, see host_check.go
 }
 
 func newTopic(name string) *topic {
@@ -264,7 +266,7 @@ func (t *topic) info(waiting int) TopicInfo {
 	i := TopicInfo{
 		Name: t.name, Capacity: t.options.Capacity, Schema: t.options.Schema,
 		LogBytes: t.logBytes, CursorBytes: t.bytes - t.logBytes,
-		Waiting: waiting, Created: t.created, Stalled: t.stalled,
+		Waiting: waiting, Created: t.created, Stalled: t.stalled, Corrupt: t.corrupt,
 	}
 	t.holders(func(d *holder) {
 		switch {

@@ -25,13 +25,14 @@ type topicJSON struct {
 	Waiting     int      `json:"waiting"` // subscribers waiting for the topic
 	Quarantined []string `json:"quarantined,omitempty"`
 	Stalled     string   `json:"stalled,omitempty"`
+	Corrupt     string   `json:"corrupt,omitempty"` // why the topic is in quarantine
 }
 
 func newTopicJSON(i control.TopicInfo) topicJSON {
 	return topicJSON{
 		Topic: i.Name, Capacity: i.Capacity, Schema: i.Schema, Created: timeText(i.Created),
 		LogBytes: i.LogBytes, CursorBytes: i.CursorBytes, Publishers: i.Publishers, Subscribers: i.Subscribers,
-		Waiting: i.Waiting, Quarantined: i.Quarantined, Stalled: i.Stalled,
+		Waiting: i.Waiting, Quarantined: i.Quarantined, Stalled: i.Stalled, Corrupt: i.Corrupt,
 	}
 }
 

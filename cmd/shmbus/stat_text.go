@@ -41,6 +41,9 @@ func (t *topicStatJSON) text() string {
 	if t.Stalled != "" {
 		fmt.Fprintf(&b, "  stalled: %s\n", t.Stalled)
 	}
+	if t.Corrupt != "" {
+		fmt.Fprintf(&b, "  corrupt, in quarantine: %s\n", t.Corrupt)
+	}
 	if len(t.Quarantined) > 0 {
 		fmt.Fprintf(&b, "  quarantined: %s\n", strings.Join(t.Quarantined, ", "))
 	}
