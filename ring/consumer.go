@@ -85,6 +85,7 @@ type Consumer struct {
 	reading   bool   // the overrun came while reading a record, not while waiting for one
 	carry     uint64 // lossy: lost before a record that was given up, told with the next message
 	failed    error  // what every later call returns
+	gate      uint32 // exclusive rings: our gate number
 
 	stats           Stats
 	deliveredAtWait uint64 // what stats.Delivered was at the last wait
@@ -127,6 +128,9 @@ func (r *Ring) Consumer(slot int, generation uint32, a Attachment, o ConsumerOpt
 	}
 	if o.Guest {
 		c.header = r.guests
+	}
+	if r.options.Exclusive {
+		c.gate = r.cursors.gateNumbers[slot].Load() // sync(gateNumber): pairs with tryStart
 	}
 	if g := c.block.generation.Load(); g != generation { // sync(generation): pairs with AddSubscriber
 		return nil, fmt.Errorf("%w: subscriber slot %d is granted to generation %d, not %d", ErrNoSlot, slot, g, generation)
@@ -183,7 +187,7 @@ func (c *Consumer) Next() (Record, error) {
 // PAD. It reports whether to look at the next record.
 func (c *Consumer) step(rec *record, w commitWord) (bool, error) {
 	switch {
-	case w == 0 || w.of(c.position) && w.state() == stateBusy:
+	case w == 0 || w.of(c.position) && w.state() == stateBusy && !c.r.orphaned(rec, w):
 		// Nothing more for now. The cursor is published before any kind of
 		// wait: a publisher may be waiting for just that.
 		c.Release()
@@ -191,12 +195,12 @@ func (c *Consumer) step(rec *record, w commitWord) (bool, error) {
 			return false, ErrClosed
 		}
 		return false, ErrEmpty
-	case !w.of(c.position) || w.state() != stateAborted && w.state() != statePad:
+	case !w.of(c.position) || w.state() == stateFree || w.state() == stateCommitted || w.state() > statePad:
 		return false, c.broken(w, "a record")
 	case !w.whole(c.position&c.r.mask, c.r.capacity) || rec.sequence.Load() != c.sequence: // sync(commit): read behind the commit word; pairs with the publisher's commit
 		return false, c.broken(w, "a whole record with the next sequence,")
 	}
-	if w.state() == stateAborted {
+	if w.state() != statePad {
 		c.sequence++
 		c.stats.Aborted++
 	}
@@ -223,6 +227,9 @@ func (c *Consumer) fail(err error) error {
 // the call was not overwritten if it says so.
 func (c *Consumer) gated() bool {
 	shm.FenceLoadLoad()
+	if c.r.options.Exclusive {
+		return c.gatedByNumber()
+	}
 	return c.r.log.gateGenerations[c.slot].Load() == c.generation // sync(gateGeneration): pairs with ungate
 }
 
@@ -266,8 +273,9 @@ func (c *Consumer) Poll(fn func(m Record, last bool) error, max int) (int, error
 // ready reports whether Next would find anything to do: a message, something
 // to step over, loss, or an end.
 func (c *Consumer) ready() bool {
-	w := commitWord(c.r.at(c.position).commit.Load()) // sync(commit): pairs with the publisher's commit
-	if w != 0 && !(w.of(c.position) && w.state() == stateBusy) {
+	rec := c.r.at(c.position)
+	w := commitWord(rec.commit.Load()) // sync(commit): pairs with the publisher's commit
+	if w != 0 && !(w.of(c.position) && w.state() == stateBusy && !c.r.orphaned(rec, w)) {
 		return true
 	}
 	shm.FenceLoadLoad()

@@ -28,6 +28,9 @@ func Format(log, cursors []byte, o Options) error {
 	if o.Fenced {
 		h.flags = flagFenced
 	}
+	if o.Exclusive {
+		h.flags |= flagExclusive
+	}
 	h.capacity, h.start, h.id, h.schema = o.Capacity, o.Start, o.ID, o.Schema
 	h.publishers, h.subscribers = uint32(o.Publishers), uint32(o.Subscribers)
 	h.labelLen = uint32(copy(h.label[:], o.Label))
@@ -80,7 +83,7 @@ func Peek(log []byte) (Options, error) {
 	}
 	o := Options{
 		Capacity: h.capacity, Publishers: int(h.publishers), Subscribers: int(h.subscribers),
-		Fenced: h.flags&flagFenced != 0, Start: h.start, Schema: h.schema, ID: h.id,
+		Fenced: h.flags&flagFenced != 0, Exclusive: h.flags&flagExclusive != 0, Start: h.start, Schema: h.schema, ID: h.id,
 	}
 	n := h.labelLen
 	if n > labelSize {
@@ -106,6 +109,8 @@ type Ring struct {
 	log      *logHeader
 	cursors  *cursorHeader
 	guests   *cursorHeader // nil without guests
+	gates    *gateWords    // in the log header; of an exclusive ring in the cursor header
+	slots    *slotWords    // likewise
 
 	logBytes, cursorBytes, guestBytes []byte
 
@@ -138,6 +143,10 @@ func Open(log, cursors, guests []byte) (*Ring, error) {
 	}
 	if r.cursors, err = openCursors("cursors", cursors, o, g, cursorMagic); err != nil {
 		return nil, err
+	}
+	r.gates, r.slots = &r.log.gateWords, &r.log.slotWords
+	if o.Exclusive {
+		r.gates, r.slots = &r.cursors.gateWords, &r.cursors.slotWords
 	}
 	if guests != nil {
 		if r.guests, err = openCursors("guests", guests, o, g, guestMagic); err != nil {

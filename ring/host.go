@@ -65,6 +65,10 @@ func (h *Host) TakeOver() (uint32, error) {
 	if err := h.r.needBarrier(); err != nil {
 		return 0, err
 	}
+	if h.r.options.Exclusive {
+		h.Wake()
+		return 1, nil // nothing of it is in the ring
+	}
 	old := h.r.HostGeneration()
 	slot := h.r.geometry.HostSlot()
 	if old != 0 {
@@ -95,6 +99,9 @@ func (h *Host) AddPublisher(slot int, gen uint32, member uint64, name string) er
 	b.stats = publisherStats{}
 	b.member, b.nameLen = member, uint32(copy(b.name[:], name))
 	b.generation.Store(gen) // sync(generation): pairs with Producer
+	if h.r.options.Exclusive {
+		h.r.log.bias.Store(biasOwned | uint64(identityOf(slot, gen))) // sync(bias): for life, pairs with enterBiased
+	}
 	// The slot, then the count: who reads them the other way round, as Counts
 	// does, never finds that publishers were here and none is, before the
 	// first one has left.
@@ -135,6 +142,9 @@ func (h *Host) AddSubscriber(ctx context.Context, s SubscriberSpec) (Attachment,
 	case <-ctx.Done():
 		return Attachment{}, &StalledError{Slot: h.r.Stat().LockSlot, Name: h.r.publisherName(h.r.Stat().LockSlot), Cause: ctx.Err()}
 	}
+	if h.r.options.Exclusive {
+		return h.announce(ctx, s)
+	}
 	if err := h.e.enterSlow(ctx); err != nil {
 		return Attachment{}, err
 	}
@@ -143,6 +153,18 @@ func (h *Host) AddSubscriber(ctx context.Context, s SubscriberSpec) (Attachment,
 	if err != nil {
 		return Attachment{}, err
 	}
+	h.describe(s, a)
+	h.r.log.subscribersEver.Add(1)
+	word.Or(bit) // sync(slots): pairs with Subscribers
+	if s.Mode == Reliable {
+		h.gate(s)
+	}
+	h.Wake()
+	return a, nil
+}
+
+// describe fills the block of a slot that is not granted yet.
+func (h *Host) describe(s SubscriberSpec, a Attachment) {
 	b := h.r.subscriber(s.Slot, s.Guest)
 	b.stats = subscriberStats{}
 	for i := range b.buckets {
@@ -153,13 +175,6 @@ func (h *Host) AddSubscriber(ctx context.Context, s SubscriberSpec) (Attachment,
 	b.sequence.Store(a.Sequence)
 	b.cursor.Store(a.Position) // sync(cursor): pairs with gatingCursor
 	b.generation.Store(s.Gen)  // sync(generation): pairs with Consumer
-	h.r.log.subscribersEver.Add(1)
-	word.Or(bit) // sync(slots): pairs with Subscribers
-	if s.Mode == Reliable {
-		h.gate(s)
-	}
-	h.Wake()
-	return a, nil
 }
 
 // gate makes a subscriber hold publishers back: generation, cursor and the
@@ -230,7 +245,11 @@ func (h *Host) RemoveSubscriber(slot int, gen uint32, guest bool) {
 	if slot < 0 || slot >= h.r.geometry.subscribers || guest && h.r.guests == nil || granted[slot/64].Load()>>(slot%64)&1 == 0 || h.r.subscriber(slot, guest).generation.Load() != gen {
 		return
 	}
-	if !guest {
+	switch {
+	case guest:
+	case h.r.options.Exclusive:
+		h.r.closeGate(slot)
+	default:
 		h.r.ungate(slot, gen)
 	}
 	granted[slot/64].And(^(uint64(1) << (slot % 64))) // sync(slots): pairs with Subscribers
@@ -240,19 +259,28 @@ func (h *Host) RemoveSubscriber(slot int, gen uint32, guest bool) {
 // Detach makes a reliable subscriber stop holding publishers back; it finds
 // [ErrDetached]. It never blocks and may be repeated.
 func (h *Host) Detach(slot int, gen uint32) {
-	if slot >= 0 && slot < h.r.geometry.subscribers {
+	switch {
+	case slot < 0 || slot >= h.r.geometry.subscribers:
+		return
+	case h.r.options.Exclusive:
+		if h.r.subscriber(slot, false).generation.Load() == gen { // sync(generation): pairs with describe
+			h.r.closeGate(slot)
+		}
+	default:
 		h.r.ungate(slot, gen)
-		h.Wake()
 	}
+	h.Wake()
 }
 
 // Wake changes every doorbell and then wakes everybody on every word, as after
 // a death: who died may have been the one that was woken, or about to wake.
 func (h *Host) Wake() {
 	log, cur := h.r.log, h.r.cursors
-	log.doorbell.Add(1)        // sync(doorbell): pairs with prepareSleep
-	log.pendingDoorbell.Add(1) // sync(pendingDoorbell): pairs with waitForSpace
-	cur.spaceDoorbell.Add(1)   // sync(spaceDoorbell): pairs with waitForSpace
+	if !h.r.options.Exclusive { // there the host may only wake
+		log.doorbell.Add(1)        // sync(doorbell): pairs with prepareSleep
+		log.pendingDoorbell.Add(1) // sync(pendingDoorbell): pairs with waitForSpace
+	}
+	cur.spaceDoorbell.Add(1) // sync(spaceDoorbell): pairs with waitForSpace
 	for _, w := range []*shm.Word32{&log.mutex, &log.doorbell, &log.pendingDoorbell, &cur.spaceDoorbell} {
 		shm.FutexWake(w, allWaiters)
 	}

@@ -46,7 +46,8 @@ const (
 	nameSize       = 64
 	bucketCount    = 296
 
-	flagFenced = 1 << 0
+	flagFenced    = 1 << 0
+	flagExclusive = 1 << 1
 )
 
 // logHeader is the first page of the log region.
@@ -83,14 +84,11 @@ type logHeader struct {
 	_               [4]byte
 	publishersEver  shm.Word64
 	subscribersEver shm.Word64
-	publisherSlots  shm.Word64    // bit n: publisher slot n is granted
-	subscriberSlots [4]shm.Word64 // likewise
-	guestSlots      [4]shm.Word64
-	_               [128]byte
-	_               [32]byte
-	gateEpoch       shm.Word64
-	gates           [4]shm.Word64 // bit n: subscriber slot n holds publishers back
-	lagLimits       shm.Word64    // not 0 once a subscriber limited its lag
+	publisherSlots  shm.Word64 // bit n: publisher slot n is granted
+	slotWords
+	_ [128]byte
+	_ [32]byte
+	gateWords
 	_               [80]byte
 	bias            shm.Word64
 	_               [120]byte
@@ -113,6 +111,23 @@ type logHeader struct {
 	index           [indexBlocks]shm.Word64
 	gateGenerations [maxSubscribers]shm.Word32
 	_               [1024]byte
+}
+
+// slotWords say which subscriber slots are granted: bit n of all four is slot n.
+type slotWords struct {
+	_ structs.HostLayout
+
+	subscriberSlots [4]shm.Word64
+	guestSlots      [4]shm.Word64
+}
+
+// gateWords say who holds publishers back.
+type gateWords struct {
+	_ structs.HostLayout
+
+	gateEpoch shm.Word64
+	gates     [4]shm.Word64 // bit n: subscriber slot n holds publishers back
+	lagLimits shm.Word64    // not 0 once a subscriber limited its lag
 }
 
 var (
@@ -178,6 +193,8 @@ var (
 //	0x000  magic, stored last; id of the ring: written once by the host
 //	0x080  sleeps: how often a subscriber went to sleep; subscribers
 //	0x100  space doorbell: subscribers, when a publisher waits for space
+//	0x200  exclusive rings: gates, and who is here, in place of those in the log header; the host alone
+//	0x400  exclusive rings: gate numbers: of the reliable subscriber of each slot, 0 when it is detached
 type cursorHeader struct {
 	_ structs.HostLayout
 
@@ -190,13 +207,25 @@ type cursorHeader struct {
 	_             [120]byte
 	spaceDoorbell shm.Word32
 	_             [124]byte
-	_             [3712]byte
+	_             [128]byte
+	gateWords
+	subscribersEver shm.Word64
+	slotWords
+	ended       shm.Word32 // generation of the exclusive publisher once it has gone
+	_           [388]byte
+	gateNumbers [maxSubscribers]shm.Word32
+	_           [2048]byte
 }
 
 var (
 	_ [pageSize]byte = [unsafe.Sizeof(cursorHeader{})]byte{}
 	_ [0x080]byte    = [unsafe.Offsetof(cursorHeader{}.sleeps)]byte{}
 	_ [0x100]byte    = [unsafe.Offsetof(cursorHeader{}.spaceDoorbell)]byte{}
+	_ [0x200]byte    = [unsafe.Offsetof(cursorHeader{}.gateEpoch)]byte{}
+	_ [0x230]byte    = [unsafe.Offsetof(cursorHeader{}.subscribersEver)]byte{}
+	_ [0x238]byte    = [unsafe.Offsetof(cursorHeader{}.subscriberSlots)]byte{}
+	_ [0x278]byte    = [unsafe.Offsetof(cursorHeader{}.ended)]byte{}
+	_ [0x400]byte    = [unsafe.Offsetof(cursorHeader{}.gateNumbers)]byte{}
 )
 
 // subscriberBlock belongs to one subscriber slot.

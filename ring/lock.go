@@ -115,6 +115,9 @@ func (e *entrant) enter(ctx context.Context) error {
 }
 
 func (e *entrant) enterSlow(ctx context.Context) error {
+	if e.r.options.Exclusive {
+		return &CorruptError{Region: "log", Offset: 0x280, Got: e.r.log.bias.Load(), Want: "the bias of the one publisher"} // sync(bias): fixed, pairs with AddPublisher
+	}
 	if ctx == tryContext {
 		e.since = shm.Now()
 	}
@@ -184,6 +187,9 @@ func (e *entrant) lock(ctx context.Context) error {
 				return nil
 			}
 			continue
+		}
+		if word&identityBits == condemned {
+			return errCondemned
 		}
 		if slot := identitySlot(word & identityBits); slot < 0 || slot > e.r.geometry.HostSlot() {
 			return &CorruptError{Region: "log", Offset: 0x300, Got: uint64(word), Want: "a mutex that is free or held by a slot"}
@@ -345,13 +351,22 @@ func (e *entrant) catchUp() error {
 		e.tail += w.extent()
 	}
 	e.storeTail()
-	if epoch := h.gateEpoch.Load(); epoch != e.epoch { // sync(gates): pairs with attach
+	e.newGates()
+	e.soft = e.tail // the first record looks at everything, the sparse index included
+	return nil
+}
+
+// newGates forgets the limit that was computed before somebody was attached,
+// and reports whether there was such a one.
+func (e *entrant) newGates() bool {
+	epoch := e.r.gates.gateEpoch.Load() // sync(gates): pairs with attach
+	changed := epoch != e.epoch
+	if changed {
 		e.epoch = epoch
 		e.limit = e.tail
 	}
 	e.limit = later(e.limit, e.tail)
-	e.soft = e.tail // the first record looks at everything, the sparse index included
-	return nil
+	return changed
 }
 
 // storeTail tells others how far the ring goes: sequence, then tail. Between

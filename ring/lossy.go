@@ -47,7 +47,7 @@ func (c *Consumer) nextLossy() (Record, error) {
 			continue
 		}
 		switch {
-		case w == 0 || w.of(c.position) && w.state() == stateBusy:
+		case w == 0 || w.of(c.position) && w.state() == stateBusy && !c.r.orphaned(rec, w):
 			c.Release()
 			if c.stop.Load() != 0 {
 				return Record{}, ErrClosed
@@ -63,7 +63,7 @@ func (c *Consumer) nextLossy() (Record, error) {
 			continue // carries the sequence of the record behind it, which will count the loss
 		}
 		lost := c.account(sequence)
-		if w.state() == stateAborted {
+		if w.state() == stateAborted || w.state() == stateBusy {
 			c.stats.Aborted++
 			c.carry += lost
 			continue

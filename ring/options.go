@@ -19,6 +19,7 @@ type Options struct {
 	Publishers  int    // publisher slots, 1 to 64; 0 means 64
 	Subscribers int    // subscriber slots, 1 to 256; 0 means 256
 	Fenced      bool   // every participant uses full fences, because membarrier is missing
+	Exclusive   bool   // one publisher for life, and nobody else may write the log region; exclusive.go
 	Start       uint64 // position of the first record, a multiple of 32
 	Schema      uint32 // the user's schema version
 	Label       string // at most 64 bytes; the topic's name
@@ -38,6 +39,8 @@ type Geometry struct {
 func (o Options) Geometry() (Geometry, error) {
 	o = o.withDefaults()
 	switch {
+	case o.Exclusive && o.Publishers != 1:
+		return Geometry{}, fmt.Errorf("%w: %d publishers, want 1 in an exclusive ring", ErrBadOptions, o.Publishers)
 	case o.Capacity < MinCapacity || o.Capacity > MaxCapacity || o.Capacity&(o.Capacity-1) != 0:
 		return Geometry{}, fmt.Errorf("%w: capacity %d, want a power of two from %d to %d", ErrBadOptions, o.Capacity, MinCapacity, uint64(MaxCapacity))
 	case o.Publishers < 1 || o.Publishers > MaxPublishers:
@@ -53,7 +56,10 @@ func (o Options) Geometry() (Geometry, error) {
 }
 
 func (o Options) withDefaults() Options {
-	if o.Publishers == 0 {
+	switch {
+	case o.Publishers == 0 && o.Exclusive:
+		o.Publishers = 1
+	case o.Publishers == 0:
 		o.Publishers = MaxPublishers
 	}
 	if o.Subscribers == 0 {

@@ -37,6 +37,11 @@ func (r *Ring) Producer(slot int, generation uint32) (*Producer, error) {
 	if g := p.block.generation.Load(); g != generation || r.log.publisherSlots.Load()>>slot&1 == 0 {
 		return nil, fmt.Errorf("%w: publisher slot %d is granted to generation %d, not %d", ErrNoSlot, slot, g, generation)
 	}
+	if r.options.Exclusive {
+		if err := p.catchUp(); err != nil { // it enters by the bias alone, which does not look
+			return nil, err
+		}
+	}
 	if !r.options.Fenced && r.guests == nil {
 		p.fastLimit = uint64(p.max) + 1
 	}

@@ -17,6 +17,10 @@ func (h *Host) RemovePublisher(slot int, gen uint32) error {
 	if slot < 0 || slot >= r.geometry.publishers || r.log.publisherSlots.Load()>>slot&1 == 0 || r.publisher(slot).generation.Load() != gen {
 		return nil
 	}
+	if r.options.Exclusive {
+		h.finish(slot, gen)
+		return nil
+	}
 	r.freeLock(slot, gen)
 	// Claims carry the slot, not its generation: the slot is granted again
 	// only once all of them are aborted.

@@ -25,6 +25,10 @@ func (e *entrant) setSoft(start uint64) {
 // there must be one) and ends, next header included, at end. [ErrFull] when a
 // gate holds it back.
 func (e *entrant) makeRoom(start, end uint64) error {
+again:
+	if e.r.options.Exclusive {
+		e.newGates() // nobody enters to tell us
+	}
 	if before(e.limit, end) {
 		if err := e.raiseLimit(end); err != nil {
 			return err
@@ -37,6 +41,9 @@ func (e *entrant) makeRoom(start, end uint64) error {
 		// A store-release does not hold back later stores on arm64: no reader
 		// may find a byte overwritten while claimed says it is not.
 		shm.FenceStoreStore()
+		if e.r.options.Exclusive && e.newGatesBehind() {
+			goto again
+		}
 	}
 	if before(e.stored+fraction(e.r.capacity), end) {
 		e.storeTail()
@@ -66,7 +73,7 @@ func (e *entrant) raiseLimit(end uint64) error {
 		if slot < 0 || before(pending, cursor) || e.r.subscriber(slot, false).maxLag == 0 {
 			return ErrFull
 		}
-		e.r.ungate(slot, e.r.log.gateGenerations[slot].Load()) // sync(gateGeneration): inside the lock, nobody attaches meanwhile; pairs with gate
+		e.r.ungate(slot, e.r.gateOf(slot)) // inside the lock: nobody attaches meanwhile
 	}
 }
 
@@ -76,13 +83,13 @@ func (e *entrant) raiseLimit(end uint64) error {
 // is detached if evict is set.
 func (e *entrant) gatingCursor(evict bool) (gate uint64, slot int) {
 	gate, slot = e.tail, -1
-	for i := range e.r.log.gates {
-		for set := e.r.log.gates[i].Load(); set != 0; set &= set - 1 { // sync(gates): pairs with attach
+	for i := range e.r.gates.gates {
+		for set := e.r.gates.gates[i].Load(); set != 0; set &= set - 1 { // sync(gates): pairs with attach
 			n := i*64 + bits.TrailingZeros64(set)
 			if n >= e.r.geometry.subscribers {
 				break
 			}
-			generation := e.r.log.gateGenerations[n].Load() // sync(gateGeneration): pairs with ungate
+			generation := e.r.gateOf(n)
 			if generation == 0 {
 				continue // whoever detached it died before it cleared the bit
 			}
@@ -134,27 +141,44 @@ func (e *entrant) walkPending(want uint64) (uint64, error) {
 // detachLaggards detaches reliable subscribers that are further behind than
 // they said they may be.
 func (e *entrant) detachLaggards() {
-	if e.r.log.lagLimits.Load() == 0 {
+	if e.r.gates.lagLimits.Load() == 0 {
 		return
 	}
-	for i := range e.r.log.gates {
-		for set := e.r.log.gates[i].Load(); set != 0; set &= set - 1 { // sync(gates): pairs with attach
+	for i := range e.r.gates.gates {
+		for set := e.r.gates.gates[i].Load(); set != 0; set &= set - 1 { // sync(gates): pairs with attach
 			n := i*64 + bits.TrailingZeros64(set)
 			if n >= e.r.geometry.subscribers {
 				break
 			}
 			b := e.r.subscriber(n, false)
 			if most := b.maxLag; most != 0 && e.sequence-b.sequence.Load() > most {
-				e.r.ungate(n, e.r.log.gateGenerations[n].Load()) // inside the lock: nobody attaches meanwhile
+				e.r.ungate(n, e.r.gateOf(n)) // inside the lock: nobody attaches meanwhile
 			}
 		}
 	}
+}
+
+// gateOf returns by what subscriber slot n holds publishers back: its
+// generation, in an exclusive ring its gate number; 0 if it does not.
+func (r *Ring) gateOf(n int) uint32 {
+	mark := r.log.gateGenerations[n].Load() // sync(gateGeneration): pairs with ungate
+	if !r.options.Exclusive {
+		return mark
+	}
+	if number := r.cursors.gateNumbers[n].Load(); number != mark { // sync(gateNumber): pairs with announce
+		return number
+	}
+	return 0
 }
 
 // ungate stops subscriber slot n, if it still is of this generation, from
 // holding publishers back. The generation goes first: a reader that finds its
 // bytes overwritten finds it gone.
 func (r *Ring) ungate(n int, generation uint32) {
+	if r.options.Exclusive {
+		r.dropGate(n, generation)
+		return
+	}
 	if generation != 0 && r.log.gateGenerations[n].CompareAndSwap(generation, 0) { // sync(gateGeneration): pairs with gated
 		r.log.gates[n/64].And(^(uint64(1) << (n % 64))) // sync(gates): pairs with gatingCursor
 	}

@@ -18,8 +18,14 @@ type Counts struct {
 func (r *Ring) Counts() Counts {
 	c := Counts{PublishersEver: r.log.publishersEver.Load(), SubscribersEver: r.log.subscribersEver.Load()}
 	c.Publishers = bits.OnesCount64(r.log.publisherSlots.Load()) // sync(slots): behind the count; pairs with AddPublisher, RemovePublisher
-	for i := range r.log.subscriberSlots {
-		c.Subscribers += bits.OnesCount64(r.log.subscriberSlots[i].Load()) + bits.OnesCount64(r.log.guestSlots[i].Load())
+	if r.options.Exclusive {
+		c.SubscribersEver = r.cursors.subscribersEver.Load()
+		if r.Ended() {
+			c.Publishers = 0
+		}
+	}
+	for i := range r.slots.subscriberSlots {
+		c.Subscribers += bits.OnesCount64(r.slots.subscriberSlots[i].Load()) + bits.OnesCount64(r.slots.guestSlots[i].Load())
 	}
 	return c
 }
@@ -62,6 +68,9 @@ func (r *Ring) Stat() Stat {
 	}
 	if m := h.mutex.Load() & identityBits; m != 0 {
 		s.LockSlot = identitySlot(m)
+	}
+	if r.Ended() { // nobody may write there that it has left
+		s.BiasSlot, s.LockSlot = -1, -1
 	}
 	return s
 }
@@ -107,6 +116,9 @@ type PublisherInfo struct {
 // Publishers lists the granted publisher slots. Read-only mappings suffice.
 func (r *Ring) Publishers() []PublisherInfo {
 	var list []PublisherInfo
+	if r.Ended() {
+		return nil
+	}
 	for set := r.log.publisherSlots.Load(); set != 0; set &= set - 1 { // sync(slots): pairs with AddPublisher
 		n := bits.TrailingZeros64(set)
 		if n >= r.geometry.publishers {
@@ -166,7 +178,7 @@ func (r *Ring) listSubscribers(list []SubscriberInfo, guest bool) []SubscriberIn
 			s := &b.stats
 			list = append(list, SubscriberInfo{
 				Slot: n, Gen: b.generation.Load(), Member: b.member, Name: nameOf(b.name, b.nameLen), Mode: Mode(b.mode), Guest: guest,
-				Gating: !guest && r.log.gateGenerations[n].Load() != 0, MaxLag: b.maxLag, Position: b.cursor.Load(), Sequence: b.sequence.Load(),
+				Gating: !guest && r.gateOf(n) != 0, MaxLag: b.maxLag, Position: b.cursor.Load(), Sequence: b.sequence.Load(),
 				Delivered: s.delivered.Load(), Bytes: s.bytes.Load(), Lost: s.lostPolling.Load() + s.lostReading.Load(),
 				AbortedSeen: s.aborted.Load(), WakeUps: s.wakeUps.Load(), Parks: s.parks.Load(),
 			})
@@ -177,9 +189,9 @@ func (r *Ring) listSubscribers(list []SubscriberInfo, guest bool) []SubscriberIn
 
 func (r *Ring) grantedSubscribers(guest bool) *[4]shm.Word64 {
 	if guest {
-		return &r.log.guestSlots
+		return &r.slots.guestSlots
 	}
-	return &r.log.subscriberSlots
+	return &r.slots.subscriberSlots
 }
 
 // publisherName returns the given name of a publisher slot, "" if it has none.
