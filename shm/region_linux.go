@@ -94,6 +94,10 @@ func (r *Region) Check(wantSize int64) error {
 	if seals&sealsRequired != sealsRequired || seals&^sealsAllowed != 0 {
 		return fmt.Errorf("%w: region %q: got %s, want exactly %s (EXEC may be added)", ErrUnsealed, r.name, sealNames(seals), sealNames(sealsRequired))
 	}
+	return r.checkSize(wantSize)
+}
+
+func (r *Region) checkSize(wantSize int64) error {
 	size, err := r.fileSize() // after the seals: only now it cannot change any more
 	if err != nil {
 		return err
