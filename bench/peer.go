@@ -32,7 +32,7 @@ func (h *harness) peerCommand(ctx context.Context, s *stage, a amount, actor int
 // stagePeer makes what the processes of a peer share.
 func (h *harness) stagePeer(s *stage) error {
 	switch s.cell.Mechanism {
-	case "peer-spsc":
+	case "peer-spsc", "peer-spsc-batched":
 		return stageLimit(s)
 	case "peer-iceoryx":
 		// It names a socket and a lock after each process, and leaves them

@@ -18,6 +18,24 @@ func TestPlan(t *testing.T) {
 	if all, quick := count(Choice{}), count(Choice{Quick: true}); quick >= all || quick < 20 {
 		t.Errorf("got %d cells, quick %d", all, quick)
 	}
+	parts, _ := Plans()
+	sum := 0
+	for _, name := range parts {
+		if n := count(Choice{Plan: name}); n == 0 {
+			t.Errorf("plan %s has no cells", name)
+		} else if strings.HasPrefix(name, "growth-") {
+			sum += n
+		}
+	}
+	if n := count(Choice{Plan: "growth"}); n > sum || n < sum*9/10 {
+		t.Errorf("got %d cells of growth, %d of its parts", n, sum)
+	}
+	if n := count(Choice{Plan: "growth-ring", Capacities: []uint64{1 << 20}, Sizes: []int{1024}}); n != 1 {
+		t.Errorf("got %d cells of one size of ring and message", n)
+	}
+	if n := count(Choice{Mechanisms: []string{"shmbus"}, Patterns: []string{"stream"}, Capacities: []uint64{1 << 16, 1 << 20}}); n != 2 {
+		t.Errorf("got %d cells of two sizes of rings", n)
+	}
 	if n := count(Choice{Mechanisms: []string{"shmbus"}, Patterns: []string{"stream"}, Sizes: []int{64, 128}, Publishers: []int{1, 2}, Stamps: []bool{true, false}}); n != 8 {
 		t.Errorf("got %d cells of 2 sizes, 2 numbers of publishers and stamps on and off", n)
 	}
@@ -78,11 +96,15 @@ func TestRowsAreMediansOfRoundsThatCount(t *testing.T) {
 		{Mechanism: "shmbus", Pattern: Stream, Size: 64, Publishers: 1, Subscribers: 1, Wait: "spin"},
 	}
 	turn := func(limit, ours float64, slow bool) round {
-		return round{slow: slow, results: []result{{perSecond: limit}, {perSecond: ours}}}
+		return round{slow: slow, results: []result{{perSecond: limit}, {perSecond: ours}, {perSecond: 8, share: 0.5}}}
 	}
+	cells = append(cells, Cell{Mechanism: "shmbus", Pattern: Stream, Size: 64, Publishers: 2, Subscribers: 1, Wait: "spin"})
 	rows := rowsOf(cells, []round{turn(10, 20, false), turn(1, 3, true), turn(20, 60, false), turn(40, 60, false)})
 	if r := rows[1]; *r.MsgsPerS != 60 || *r.BytesPerS != 60*64 || *r.RatioToLimit != 2 || r.Rounds != 3 || r.P50Ns != nil {
 		t.Errorf("got %+v, ratio %v", r, *r.RatioToLimit)
+	}
+	if r := rows[3]; len(rows) != 4 || r.Mode != "slowest" || *r.MsgsPerS != 2 {
+		t.Errorf("got %d rows, %+v of the slowest of two that has half its share of 8", len(rows), r)
 	}
 }
 

@@ -88,10 +88,10 @@ func median[T int64 | float64](rounds []round, value func(round) T) T {
 func limitOf(cells []Cell, c Cell) int {
 	return slices.IndexFunc(cells, func(l Cell) bool {
 		switch {
-		case l.Pattern != c.Pattern:
+		case l.Pattern != c.Pattern, c.Mode == Burst:
 			return false
 		case c.Pattern == Stream:
-			return l.Mechanism == "limit-spsc" && l.Size == c.Size
+			return l.Mechanism == "limit-spsc" && l.Size == c.Size && l.Capacity == c.Capacity
 		case c.Pattern == RTT && c.Wait == "park":
 			return l.Mechanism == "limit-futex"
 		case c.Pattern == RTT:
@@ -101,9 +101,10 @@ func limitOf(cells []Cell, c Cell) int {
 	})
 }
 
-// rowsOf makes the rows of the cells from their rounds.
+// rowsOf makes the rows of the cells from their rounds: one for each, and one
+// more for the slowest of several publishers.
 func rowsOf(cells []Cell, rounds []round) []Row {
-	rows := make([]Row, len(cells))
+	var rows []Row
 	counted := 0
 	for _, r := range rounds {
 		if !r.slow {
@@ -112,7 +113,7 @@ func rowsOf(cells []Cell, rounds []round) []Row {
 	}
 	for i, c := range cells {
 		r := Row{
-			Mechanism: c.Mechanism, Mode: "reliable", Pattern: c.Pattern, Size: c.Size, Publishers: c.Publishers,
+			Mechanism: c.Mechanism, Mode: c.mode(), Pattern: c.Pattern, Size: c.Size, Publishers: c.Publishers,
 			Subscribers: c.Subscribers, Wait: c.Wait, Stamps: c.Stamps, RatePerS: c.Rate, Rounds: counted,
 		}
 		number := func(value func(result) float64) *float64 {
@@ -140,12 +141,25 @@ func rowsOf(cells []Cell, rounds []round) []Row {
 			ratio := median(rounds, func(r round) float64 { return ratioOf(c, r.results[i], r.results[l]) })
 			r.RatioToLimit = &ratio
 		}
-		if share := median(rounds, func(r round) float64 { return r.results[i].share }); c.Publishers > 1 {
-			r.note = "slowest publisher " + three(share) + " of its share"
+		rows = append(rows, r)
+		if c.Publishers > 1 && c.Mode == Usual {
+			rows = append(rows, slowestOf(r, median(rounds, func(r round) float64 { return r.results[i].share })))
 		}
-		rows[i] = r
 	}
 	return rows
+}
+
+// slowestOf is the row of the slowest of several publishers, which had a part
+// of its fair share.
+func slowestOf(all Row, share float64) Row {
+	r := Row{
+		Mechanism: all.Mechanism, Mode: modeSlowest, Pattern: all.Pattern, Size: all.Size, Publishers: all.Publishers,
+		Subscribers: all.Subscribers, Wait: all.Wait, Stamps: all.Stamps, Rounds: all.Rounds, note: three(share) + " of its share",
+	}
+	messages := share * *all.MsgsPerS / float64(all.Publishers)
+	bytes := messages * float64(all.Size)
+	r.MsgsPerS, r.BytesPerS = &messages, &bytes
+	return r
 }
 
 // ratioOf compares within one round, so that what changes between rounds

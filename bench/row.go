@@ -12,10 +12,17 @@ import (
 )
 
 // Row is the result of one cell: medians over the rounds that count. What was
-// not measured, or makes no sense for the cell, is null.
+// not measured, or makes no sense for the cell, is null. Mode is one of
+//
+//	reliable  nothing is lost, and publishers wait for space
+//	burst     the publisher never waits, and only its own time counts ([Burst])
+//	alone     one publisher after a contest with the others ([Alone])
+//	slowest   of several publishers: the slowest one's messages in the time of the row before
+//	ring=N    reliable, with a ring of N bytes instead of the default
+//	quoted    somebody else's figure, measured elsewhere ([Quoted])
 type Row struct {
 	Mechanism        string   `json:"mechanism"`
-	Mode             string   `json:"mode"` // reliable: nothing is lost; quoted: another's figure, see the text form
+	Mode             string   `json:"mode"`
 	Pattern          Pattern  `json:"pattern"`
 	Size             int      `json:"size"` // bytes
 	Publishers       int      `json:"publishers"`
@@ -38,6 +45,12 @@ type Row struct {
 	note string
 }
 
+// Modes of rows that are no cells.
+const (
+	modeSlowest = "slowest"
+	modeQuoted  = "quoted"
+)
+
 // Quoted are figures of systems that cannot be installed from a registry,
 // measured on a machine like the one this was built on, elsewhere and at
 // another time: for orientation, not for ratios. Those are returned that stand
@@ -45,7 +58,7 @@ type Row struct {
 func Quoted(beside []Row) []Row {
 	var rows []Row
 	add := func(name string, pattern Pattern, size int, perSecond float64, p50, p99 int64) {
-		r := Row{Mechanism: name, Mode: "quoted", Pattern: pattern, Size: size, Publishers: 1, Subscribers: 1, Wait: "spin", note: "quoted, not measured here"}
+		r := Row{Mechanism: name, Mode: modeQuoted, Pattern: pattern, Size: size, Publishers: 1, Subscribers: 1, Wait: "spin", note: "quoted, not measured here"}
 		if perSecond > 0 {
 			bytes := perSecond * float64(size)
 			r.MsgsPerS, r.BytesPerS = &perSecond, &bytes
@@ -90,7 +103,7 @@ func WriteTable(out io.Writer, rows []Row) error {
 			}
 			last = title
 			fmt.Fprintln(w, title)
-			fmt.Fprintln(w, "mechanism\tpub\tsub\twait\tstamps\trate\tmsgs/s\tbytes/s\tp50\tp90\tp99\tp99.9\tmax\tcpu/msg\tswitches/msg\trounds\tto limit\tnote")
+			fmt.Fprintln(w, "mechanism\tmode\tpub\tsub\twait\tstamps\trate\tmsgs/s\tbytes/s\tp50\tp90\tp99\tp99.9\tmax\tcpu/msg\tswitches/msg\trounds\tto limit\tnote")
 		}
 		fmt.Fprintln(w, strings.Join(r.cells(), "\t"))
 	}
@@ -109,7 +122,7 @@ func (r *Row) cells() []string {
 		rate = short(float64(r.RatePerS))
 	}
 	cells := []string{
-		r.Mechanism, strconv.Itoa(r.Publishers), strconv.Itoa(r.Subscribers), r.Wait, stamps, rate,
+		r.Mechanism, r.Mode, strconv.Itoa(r.Publishers), strconv.Itoa(r.Subscribers), r.Wait, stamps, rate,
 		shortOr(r.MsgsPerS), shortOr(r.BytesPerS),
 	}
 	for _, p := range []*int64{r.P50Ns, r.P90Ns, r.P99Ns, r.P999Ns, r.MaxNs} {

@@ -21,6 +21,7 @@ type traits struct {
 	largest  int      // bytes; 0 means no limit
 	most     int      // messages a round; 0 means no limit
 	fixed    int      // bytes; the only size it has
+	ring     bool     // its ring can have any capacity
 	extra    bool     // measured only when asked for by name
 }
 
@@ -38,15 +39,15 @@ var (
 // mechanisms are all there are, in the order of the table.
 var mechanisms = []traits{
 	{name: "limit-line", about: "raw ping-pong of one cache line", patterns: rtts, waits: spins, fixed: 64},
-	{name: "limit-spsc", about: "bare ring, one publisher, one subscriber, index published for each message", patterns: anyOf, waits: spins},
-	{name: "limit-spsc-batched", about: "the same, index published every 64 messages", patterns: streams, waits: spins},
+	{name: "limit-spsc", about: "bare ring, one publisher, one subscriber, index published for each message", patterns: anyOf, waits: spins, ring: true},
+	{name: "limit-spsc-batched", about: "the same, index published every 64 messages", patterns: streams, waits: spins, ring: true},
 	{name: "limit-futex", about: "raw ping-pong of two futexes", patterns: rtts, waits: parks, fixed: 64},
-	{name: "shmbus", about: "Publish and Next", patterns: anyOf, waits: allWaits, stamps: true, unstamp: true, many: true, fan: true},
-	{name: "shmbus-batch", about: "PublishBatch of 32", patterns: streams, waits: allWaits, stamps: true, unstamp: true, many: true, fan: true},
-	{name: "shmbus-claim", about: "Claim, fill in place, Commit", patterns: anyOf, waits: allWaits, stamps: true, unstamp: true, many: true, fan: true},
-	{name: "shmbus-fenced", about: "full fences instead of membarrier", patterns: anyOf, waits: allWaits, stamps: true, unstamp: true, many: true, fan: true},
-	{name: "shmbus-ring", about: "package ring alone, without bus", patterns: anyOf, waits: allWaits, stamps: true, unstamp: true, many: true, fan: true, extra: true},
-	{name: "mutex", about: "shared memory and a lock: the same ring behind a plain compare-and-swap lock", patterns: anyOf, waits: spins, unstamp: true, many: true},
+	{name: "shmbus", about: "Publish and Next", patterns: anyOf, waits: allWaits, stamps: true, unstamp: true, many: true, fan: true, ring: true},
+	{name: "shmbus-batch", about: "PublishBatch of 32", patterns: streams, waits: allWaits, stamps: true, unstamp: true, many: true, fan: true, ring: true},
+	{name: "shmbus-claim", about: "Claim, fill in place, Commit", patterns: anyOf, waits: allWaits, stamps: true, unstamp: true, many: true, fan: true, ring: true},
+	{name: "shmbus-fenced", about: "full fences instead of membarrier", patterns: anyOf, waits: allWaits, stamps: true, unstamp: true, many: true, fan: true, ring: true},
+	{name: "shmbus-ring", about: "package ring alone, without bus", patterns: anyOf, waits: allWaits, stamps: true, unstamp: true, many: true, fan: true, extra: true, ring: true},
+	{name: "mutex", about: "shared memory and a lock: the same ring behind a plain compare-and-swap lock", patterns: anyOf, waits: spins, unstamp: true, many: true, ring: true},
 	{name: "function-call", about: "a call in the same goroutine", patterns: []Pattern{Stream, RTT}, waits: []string{"none"}, alone: true},
 	{name: "go-channel", about: "buffered channel between two goroutines", patterns: anyOf, waits: parks, alone: true},
 	{name: "named-pipe", about: "one write a message", patterns: anyOf, waits: parks},
@@ -60,6 +61,7 @@ var mechanisms = []traits{
 	{name: "http-keepalive", about: "a POST a message on one connection, net/http", patterns: []Pattern{Stream, RTT}, waits: parks},
 	{name: "http-close", about: "a POST a message, each on its own connection", patterns: []Pattern{Stream, RTT}, waits: parks, most: 1000},
 	{name: "peer-spsc", about: "limit-spsc in C", patterns: []Pattern{Stream, RTT}, waits: spins, extra: true},
+	{name: "peer-spsc-batched", about: "limit-spsc-batched in C", patterns: streams, waits: spins, extra: true},
 	{name: "peer-iceoryx", about: "iceoryx", patterns: []Pattern{Stream, RTT}, waits: spins, extra: true},
 	{name: "peer-boost", about: "Boost.Interprocess message_queue", patterns: []Pattern{Stream, RTT}, waits: spins, extra: true},
 	{name: "peer-zeromq", about: "ZeroMQ PAIR over ipc", patterns: []Pattern{Stream, RTT}, waits: parks, extra: true},
@@ -105,6 +107,12 @@ func (c Cell) can() bool {
 		return false
 	case c.Pattern != Stream && (c.Publishers > 1 || c.Subscribers > 1):
 		return false
+	case c.Mode == Burst && (c.Pattern != Stream || c.Publishers > 1 || !t.fan):
+		return false
+	case c.Mode == Alone && (c.Pattern != Stream || c.Publishers < 2 || c.Subscribers > 1):
+		return false
+	case c.Capacity != 0 && (!t.ring || !holds(c.Capacity, c.Size)):
+		return false
 	case c.Stamps && !t.stamps, !c.Stamps && !t.unstamp:
 		return false
 	case c.Size < 8, c.Size%8 != 0, t.fixed != 0 && c.Size != t.fixed, t.largest != 0 && c.Size > t.largest, c.Size > largestMessage:
@@ -117,6 +125,12 @@ func (c Cell) can() bool {
 
 // largestMessage is what a ring of the greatest capacity used here holds.
 const largestMessage = 16 << 20
+
+// holds reports whether a ring of this capacity, in bytes, can be made and
+// carries messages of this size.
+func holds(capacity uint64, size int) bool {
+	return capacity&(capacity-1) == 0 && capacity >= 4*kib && capacity <= 4<<30 && capacity/4 >= uint64(size)+lineSize
+}
 
 // capacityFor returns the size of the ring that carries messages of this size:
 // bus's own default, or more where a quarter of it is too small.

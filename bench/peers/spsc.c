@@ -1,5 +1,9 @@
-/* The bare ring limit-spsc (bench/limit.go) in C. */
+/* The bare ring limit-spsc (bench/limit.go) in C; with EVERY=64, limit-spsc-batched. */
 #include "peer.h"
+
+#ifndef EVERY
+#define EVERY 1 /* a power of two: an index is published once in so many messages */
+#endif
 
 struct header {
 	uint64_t tail;
@@ -38,14 +42,21 @@ void peer_send(struct writer *w, uint64_t n)
 {
 	struct side s = out;
 	for (; n > 0; n--) {
-		while (s.own - s.other > s.mask) {
-			s.other = __atomic_load_n(&s.header->head, __ATOMIC_ACQUIRE);
-			if (s.own - s.other > s.mask)
+		if (s.own - s.other > s.mask) {
+			__atomic_store_n(&s.header->tail, s.own, __ATOMIC_RELEASE);
+			for (;;) {
+				s.other = __atomic_load_n(&s.header->head, __ATOMIC_ACQUIRE);
+				if (s.own - s.other <= s.mask)
+					break;
 				pause_once();
+			}
 		}
 		memcpy(s.data + (s.own & s.mask) * s.slot, writer_next(w), w->size);
-		__atomic_store_n(&s.header->tail, ++s.own, __ATOMIC_RELEASE);
+		if (++s.own % EVERY == 0)
+			__atomic_store_n(&s.header->tail, s.own, __ATOMIC_RELEASE);
 	}
+	if (s.own % EVERY != 0)
+		__atomic_store_n(&s.header->tail, s.own, __ATOMIC_RELEASE);
 	out = s;
 }
 
@@ -53,13 +64,19 @@ void peer_receive(struct checker *k, uint64_t n)
 {
 	struct side s = in;
 	for (; n > 0; n--) {
-		while (s.own == s.other) {
-			s.other = __atomic_load_n(&s.header->tail, __ATOMIC_ACQUIRE);
-			if (s.own == s.other)
+		if (s.own == s.other) {
+			if (s.own % EVERY != 0)
+				__atomic_store_n(&s.header->head, s.own, __ATOMIC_RELEASE);
+			for (;;) {
+				s.other = __atomic_load_n(&s.header->tail, __ATOMIC_ACQUIRE);
+				if (s.own != s.other)
+					break;
 				pause_once();
+			}
 		}
 		checker_take(k, s.data + (s.own & s.mask) * s.slot);
-		__atomic_store_n(&s.header->head, ++s.own, __ATOMIC_RELEASE);
+		if (++s.own % EVERY == 0)
+			__atomic_store_n(&s.header->head, s.own, __ATOMIC_RELEASE);
 	}
 	in = s;
 }
