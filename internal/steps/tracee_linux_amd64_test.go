@@ -1,0 +1,296 @@
+package steps
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// hangLimit is when a participant that makes no progress is called hung. Nothing
+// here takes as long, even on a machine that is busy with other things.
+const hangLimit = 30 * time.Second
+
+// tracee is a process whose main thread is traced. All methods but the
+// watchdog are called by the thread that started it.
+type tracee struct {
+	pid     int
+	regs    unix.PtraceRegs
+	held    []int // other threads, stopped
+	hung    atomic.Bool
+	watch   *time.Timer
+	gone    bool
+	private bool // the sleep that step reported is the runtime's own
+}
+
+var (
+	errEnded  = errors.New("the process ended by itself")
+	errMissed = errors.New("the process did not come by that instruction again")
+)
+
+// startTracee executes this test binary again as what is said, and lets it run
+// to its first marker.
+func startTracee(what string, files []uintptr) (*tracee, error) {
+	env := []string{
+		roleVariable + "=" + what, "GOGC=off", "GODEBUG=asyncpreemptoff=1", "GOMAXPROCS=1", "GOTRACEBACK=single",
+	}
+	pid, err := syscall.ForkExec("/proc/self/exe", []string{"victim"}, &syscall.ProcAttr{
+		Env: env, Files: append([]uintptr{0, 2, 2}, files...), Sys: &syscall.SysProcAttr{Ptrace: true, Pdeathsig: syscall.SIGKILL},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("executing a traced process: %w", err)
+	}
+	t := &tracee{pid: pid}
+	t.watch = time.AfterFunc(hangLimit, func() {
+		t.hung.Store(true)
+		_ = unix.Kill(pid, unix.SIGKILL)
+	})
+	if err = t.await(); err == nil {
+		err = unix.PtraceSetOptions(pid, unix.PTRACE_O_EXITKILL)
+	}
+	if err == nil {
+		err = t.toMarker()
+	}
+	if err != nil {
+		t.kill()
+		return nil, err
+	}
+	return t, nil
+}
+
+// await waits until the main thread has stopped by a trap, and reads its
+// registers.
+func (t *tracee) await() error {
+	for {
+		var ws unix.WaitStatus
+		_, err := unix.Wait4(t.pid, &ws, unix.WALL, nil)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("waiting for process %d: %w", t.pid, err)
+		}
+		if stopped, err := t.stopped(ws); stopped || err != nil {
+			return err
+		}
+	}
+}
+
+// stopped reports whether ws is the trap that was waited for; other signals go
+// through to the process.
+func (t *tracee) stopped(ws unix.WaitStatus) (bool, error) {
+	switch {
+	case ws.Exited() || ws.Signaled():
+		t.gone = true
+		if t.hung.Load() {
+			return false, fmt.Errorf("hung: process %d did not come to a marker within %v", t.pid, hangLimit)
+		}
+		return false, fmt.Errorf("%w: %v", errEnded, ws)
+	case !ws.Stopped():
+		return false, nil
+	case ws.StopSignal() != unix.SIGTRAP:
+		return false, unix.PtraceCont(t.pid, int(ws.StopSignal()))
+	}
+	return true, unix.PtraceGetRegs(t.pid, &t.regs)
+}
+
+// toMarker lets the process run to its next marker.
+func (t *tracee) toMarker() error {
+	if err := unix.PtraceCont(t.pid, 0); err != nil {
+		return err
+	}
+	if err := t.await(); err != nil {
+		return err
+	}
+	if uintptr(t.regs.Rip) != marker()+1 {
+		return fmt.Errorf("process %d stopped at %s, want a marker", t.pid, place(uintptr(t.regs.Rip)))
+	}
+	return nil
+}
+
+// step executes one instruction. It reports whether the thread sleeps in the
+// kernel instead of coming back; then await returns when it does.
+func (t *tracee) step() (asleep bool, err error) {
+	call := isCall(uintptr(t.regs.Rip))
+	if err := unix.PtraceSingleStep(t.pid); err != nil {
+		return false, err
+	}
+	if !call {
+		return false, t.await()
+	}
+	return t.awaitOrSleep()
+}
+
+// awaitOrSleep waits until the thread stops, or sleeps for as long as a few
+// looks.
+func (t *tracee) awaitOrSleep() (asleep bool, err error) {
+	for looks := 0; ; {
+		var ws unix.WaitStatus
+		pid, err := unix.Wait4(t.pid, &ws, unix.WALL|unix.WNOHANG, nil)
+		if err != nil && err != unix.EINTR {
+			return false, err
+		}
+		if pid == t.pid {
+			if stopped, err := t.stopped(ws); stopped || err != nil {
+				return false, err
+			}
+			continue
+		}
+		if t.sleeps() {
+			if looks++; looks == 5 {
+				return true, nil
+			}
+		} else {
+			looks = 0
+		}
+		nap()
+	}
+}
+
+// sleeps looks whether the thread sleeps in a system call that others end.
+func (t *tracee) sleeps() bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/syscall", t.pid, t.pid))
+	fields := bytes.Fields(b)
+	if err != nil || len(fields) < 4 {
+		return false // running
+	}
+	number, _ := strconv.Atoi(string(fields[0]))
+	operation, _ := strconv.ParseUint(string(fields[2]), 0, 64)
+	switch number {
+	case unix.SYS_FUTEX:
+		t.private = operation&futexPrivate != 0
+	case unix.SYS_FUTEX_WAITV:
+		t.private = false
+	case unix.SYS_EPOLL_PWAIT, unix.SYS_EPOLL_WAIT:
+		t.private = true
+	default:
+		return false
+	}
+	return true
+}
+
+// nap lets others run for a moment.
+func nap() {
+	ts := unix.Timespec{Nsec: 20_000}
+	_ = unix.Nanosleep(&ts, nil)
+}
+
+// runTo runs until the thread stands at address for the nth time, not counting
+// that it may stand there now.
+func (t *tracee) runTo(address uintptr, n int) error {
+	for n > 0 {
+		if uintptr(t.regs.Rip) == address {
+			asleep, err := t.step()
+			if asleep {
+				err = t.await()
+			}
+			if err != nil {
+				return err
+			}
+			if uintptr(t.regs.Rip) == address {
+				n--
+				continue
+			}
+		}
+		if err := t.runToNext(address); err != nil {
+			return err
+		}
+		n--
+	}
+	return nil
+}
+
+func (t *tracee) runToNext(address uintptr) error {
+	old := [1]byte{textAt(address)}
+	if _, err := unix.PtracePokeText(t.pid, address, []byte{int3}); err != nil {
+		return fmt.Errorf("breakpoint at %s: %w", place(address), err)
+	}
+	if err := unix.PtraceCont(t.pid, 0); err != nil {
+		return err
+	}
+	if err := t.await(); err != nil {
+		return err
+	}
+	if uintptr(t.regs.Rip) != address+1 {
+		return errMissed
+	}
+	if _, err := unix.PtracePokeText(t.pid, address, old[:]); err != nil {
+		return err
+	}
+	t.regs.Rip--
+	return unix.PtraceSetRegs(t.pid, &t.regs)
+}
+
+const (
+	int3         = 0xcc
+	futexPrivate = 128 // in a futex operation: the word is not shared
+)
+
+// hold stops the process's other threads.
+func (t *tracee) hold() error {
+	list, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", t.pid))
+	if err != nil {
+		return err
+	}
+	for _, e := range list {
+		tid, _ := strconv.Atoi(e.Name())
+		if tid == t.pid || unix.PtraceSeize(tid) != nil {
+			continue // ended meanwhile
+		}
+		if err := unix.PtraceInterrupt(tid); err != nil {
+			return err
+		}
+		if _, err := unix.Wait4(tid, nil, unix.WALL, nil); err != nil {
+			return err
+		}
+		t.held = append(t.held, tid)
+	}
+	return nil
+}
+
+// release lets them go on.
+func (t *tracee) release() error {
+	for _, tid := range t.held {
+		if err := unix.PtraceDetach(tid); err != nil {
+			return err
+		}
+	}
+	t.held = nil
+	return nil
+}
+
+// kill ends the process by SIGKILL where it stands, and returns when it is no
+// more.
+func (t *tracee) kill() {
+	if t == nil {
+		return
+	}
+	if !t.gone {
+		_ = unix.Kill(t.pid, unix.SIGKILL)
+		for _, tid := range t.held {
+			_, _ = unix.Wait4(tid, nil, unix.WALL, nil)
+		}
+		for !t.gone {
+			var ws unix.WaitStatus
+			_, err := unix.Wait4(t.pid, &ws, unix.WALL, nil)
+			t.gone = err != nil && err != unix.EINTR || ws.Exited() || ws.Signaled()
+		}
+	}
+	t.watch.Stop()
+}
+
+// place names an instruction.
+func place(address uintptr) string {
+	f := runtime.FuncForPC(address)
+	if f == nil {
+		return fmt.Sprintf("%#x", address)
+	}
+	return fmt.Sprintf("%s+%#x", f.Name(), address-f.Entry())
+}
