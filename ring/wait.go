@@ -19,11 +19,13 @@ func (c *Consumer) Wait(ctx context.Context, pk *Parker) error {
 		return ErrClosed
 	}
 	c.backOff()
+	var began int64
 	switch c.options.Wait {
 	case Spin:
 		return c.spin(ctx)
 	case Adaptive:
-		if c.spinBriefly() {
+		began = shm.Now()
+		if c.spinBriefly(began) {
 			return nil
 		}
 	}
@@ -35,7 +37,11 @@ func (c *Consumer) Wait(ctx context.Context, pk *Parker) error {
 	// Before the parker looks at stop: an Interrupt that misses it here has
 	// set stop before.
 	c.parker.Store(pk) // sync(parker): pairs with Interrupt
-	return c.park(ctx, pk)
+	err := c.park(ctx, pk)
+	if c.options.Wait == Adaptive {
+		c.spins.slept(shm.Now() - began)
+	}
+	return err
 }
 
 // due reports whether a wait is over: there is something to read, or, where
@@ -84,6 +90,8 @@ func (c *Consumer) backOff() {
 	brought := c.stats.Delivered - c.deliveredAtWait
 	c.deliveredAtWait = c.stats.Delivered
 	switch {
+	case brought < uint64(c.pauses)/8:
+		c.pauses /= 2 // many, but few for so long a pause: looking costs nobody anything
 	case brought > 8:
 		c.pauses = min(2*c.pauses+1, maxPauses)
 	case brought == 1:
@@ -92,46 +100,6 @@ func (c *Consumer) backOff() {
 }
 
 const maxPauses = 256
-
-// spinBudget learns whether spinning pays: it grows when a spin brought
-// something, shrinks when it did not, and tries again now and then.
-type spinBudget struct {
-	looks   int
-	skipped int
-}
-
-const (
-	minSpinLooks = 16
-	maxSpinLooks = 1024
-	retrySpin    = 32 // waits after which one spin is tried though none paid
-)
-
-func (c *Consumer) spinBriefly() bool {
-	if !spinning {
-		return false
-	}
-	b := &c.spins
-	if b.looks < minSpinLooks {
-		if b.skipped++; b.skipped < retrySpin {
-			return false
-		}
-		b.looks, b.skipped = minSpinLooks, 0
-	}
-	c.stats.Spins++
-	for n := range b.looks {
-		shm.Pause(max(c.pauses, 1))
-		if c.ready() {
-			b.looks = min(max(2*b.looks, 4*n), maxSpinLooks)
-			return true
-		}
-	}
-	runtime.Gosched()
-	if c.ready() {
-		return true
-	}
-	b.looks /= 2
-	return false
-}
 
 // park sleeps until the doorbell rings. The order matters: the doorbell as it
 // is, then the announcement, then the barrier, then the look; see wake.
