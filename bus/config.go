@@ -90,6 +90,11 @@ type PublisherConfig struct {
 	// MaxPublishers and MaxSubscribers are the topic's slots; 0 means the
 	// topic's, or 64 and 256.
 	MaxPublishers, MaxSubscribers int
+	// Exclusive makes the topic with this one publisher for life. Nobody else,
+	// root included, can then get a writable mapping of the messages, and with
+	// the publisher the topic ends (ErrPublisherGone). ErrExclusive if the
+	// topic has its publisher already, ErrOptions if it is not exclusive.
+	Exclusive bool
 	// Kind is given to every message until SetKind; users' own meaning.
 	Kind uint32
 }
@@ -104,7 +109,7 @@ func (c PublisherConfig) check() error {
 func (c PublisherConfig) request(topic string) control.PublisherRequest {
 	return control.PublisherRequest{
 		Topic: topic, Name: c.Name, Capacity: c.Capacity, Schema: c.Schema,
-		Publishers: c.MaxPublishers, Subscribers: c.MaxSubscribers,
+		Publishers: c.MaxPublishers, Subscribers: c.MaxSubscribers, Exclusive: c.Exclusive,
 	}
 }
 

@@ -37,6 +37,9 @@ var (
 	// ErrOptions: the topic exists with other options, or they cannot be at
 	// all; the text names both. Zero options mean the topic's.
 	ErrOptions = newSentinel("bus: options", control.ErrOptions, ring.ErrBadOptions)
+	// ErrExclusive: the topic is exclusive and has, or had, its one publisher;
+	// the text says which. There can be no other.
+	ErrExclusive = control.ErrExclusive
 	// ErrSchema: the topic has another schema version; the text names both.
 	ErrSchema = control.ErrSchema
 	// ErrNameInUse: a live participant of the same role has this name in this
@@ -76,6 +79,10 @@ var (
 	// error may have been overwritten while it was read. All later calls
 	// return it too: close and subscribe anew.
 	ErrDetached = ring.ErrDetached
+	// ErrPublisherGone: the one publisher of an exclusive topic has closed or
+	// died, everything it published is read, and nothing more will come. With
+	// UntilDrained, io.EOF says so instead.
+	ErrPublisherGone = errors.New("bus: the publisher of the exclusive topic has gone")
 )
 
 // Both.

@@ -25,7 +25,8 @@ type subscriber struct {
 	config   SubscriberConfig
 	topic    string
 	asked    uint32 // calls that did not look at their context
-	drained  bool   // io.EOF was returned
+	end      error  // what says that nothing more can come; nil if it is not looked for
+	drained  bool   // it was returned
 	fn       func(Message, bool) error
 	each     func(ring.Record, bool) error // c.call, made once: Poll makes no closure
 	final    SubscriberStats
@@ -45,7 +46,8 @@ type SubscriberStats struct {
 
 // Next returns the next message, waiting for it if need be. The view of the
 // message before ends. Errors: ctx's; [ErrClosed]; [ErrDetached]; [ErrCorrupt];
-// io.EOF with [SubscriberConfig].UntilDrained, once nothing more can come.
+// io.EOF with [SubscriberConfig].UntilDrained, once nothing more can come, and
+// [ErrPublisherGone] without it where the topic is exclusive.
 //
 // A message that is there is returned even if ctx has ended, but ctx is looked
 // at in the first call and in one of 64: who never runs out of messages stops
@@ -105,7 +107,7 @@ func (s *Subscriber) Poll(fn func(m Message, last bool) error, max int) (int, er
 	c.fn = fn
 	n, err := c.consumer.Poll(c.each, max)
 	if n == 0 && (err == nil || err == ring.ErrEmpty) && c.isDrained() {
-		return 0, io.EOF
+		return 0, c.end
 	}
 	if err == ring.ErrEmpty {
 		err = nil
@@ -193,7 +195,7 @@ func (s *Subscriber) failed(err error) error {
 func (c *subscriber) await(ctx context.Context, err error) (ring.Record, error) {
 	for err == ring.ErrEmpty {
 		if c.isDrained() {
-			return ring.Record{}, io.EOF
+			return ring.Record{}, c.end
 		}
 		if err = c.consumer.Wait(ctx, c.bus.parker); err != nil {
 			break
@@ -208,7 +210,7 @@ func (c *subscriber) await(ctx context.Context, err error) (ring.Record, error) 
 
 // isDrained reports that nothing more can come, once and for all.
 func (c *subscriber) isDrained() bool {
-	if c.config.UntilDrained && !c.drained {
+	if c.end != nil && !c.drained {
 		c.drained = c.consumer.Drained()
 	}
 	return c.drained
@@ -237,6 +239,12 @@ func (b *Bus) joinSubscriber(ctx context.Context, topic string, cfg SubscriberCo
 	}
 	c := &subscriber{config: cfg, topic: topic}
 	c.each = c.call
+	switch {
+	case cfg.UntilDrained:
+		c.end = io.EOF
+	case g.Ring.Options().Exclusive:
+		c.end = ErrPublisherGone
+	}
 	c.consumer, err = g.Ring.Consumer(g.Slot, g.Gen, g.Attachment, ring.ConsumerOptions{
 		Mode: cfg.Mode, Guest: g.Guest, Wait: cfg.Wait, UntilDrained: cfg.UntilDrained,
 	})

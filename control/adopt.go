@@ -220,7 +220,7 @@ func (h *host) claim(s *session, t *topic, id slotID) error {
 // reopen validates offered regions and opens them read-write. Not a byte is read
 // before seals and size are known, nor believed before the header is checked.
 func (t *topic) reopen(id slotID, files []*os.File, uid int) (err error) {
-	set, options, err := checkRegions(id.Topic, id.Ring, files, nil, uid)
+	set, options, err := checkRegions(id.Topic, id.Ring, files, nil, uid, false)
 	if err != nil {
 		return err
 	}
@@ -255,10 +255,12 @@ func (c checkedRegions) close() {
 
 // checkRegions validates descriptors from a peer: each a memfd of uid (-1: any),
 // sealed and of the size that the log region's header says, which carries the
-// topic's name and the ring's id. It owns files, also when it fails.
+// topic's name and the ring's id. writer: for the publisher of an exclusive topic,
+// whose log is not sealed against writing before it has mapped it. It owns files,
+// also when it fails.
 //
 // Errors: ErrRegion, ErrLayout, ErrNoDescriptors.
-func checkRegions(topic string, id uint64, files []*os.File, names []string, uid int) (c checkedRegions, o ring.Options, err error) {
+func checkRegions(topic string, id uint64, files []*os.File, names []string, uid int, writer bool) (c checkedRegions, o ring.Options, err error) {
 	defer func() {
 		if err != nil {
 			c.close()
@@ -291,7 +293,11 @@ func checkRegions(topic string, id uint64, files []*os.File, names []string, uid
 		if i == 0 {
 			want = g.LogSize()
 		}
-		if err := r.Check(want); err != nil {
+		check := r.Check
+		if i == 0 && o.Exclusive {
+			check = func(want int64) error { return r.CheckExclusive(want, writer) }
+		}
+		if err := check(want); err != nil {
 			return c, o, regionError(names[i], err)
 		}
 	}
@@ -316,7 +322,7 @@ func checkRegion(f *os.File, uid int) (*shm.Region, error) {
 	}
 	// Its own size: only the seals are in question yet. Without them the memory
 	// could shrink while it is looked at.
-	if err := r.Check(r.Size()); err != nil {
+	if err := r.Check(r.Size()); err != nil && r.CheckExclusive(r.Size(), true) != nil {
 		r.Close()
 		return nil, err
 	}

@@ -35,7 +35,7 @@ type attachment struct {
 //
 // Errors: ErrRegion, ErrLayout, ErrNoDescriptors.
 func openAttachment(topic string, key attachmentKey, names []string, files []*os.File, owner int) (a *attachment, err error) {
-	checked, _, err := checkRegions(topic, key.ring, files, names, owner)
+	checked, o, err := checkRegions(topic, key.ring, files, names, owner, key.role == rolePublisher)
 	if err != nil {
 		return nil, err
 	}
@@ -54,6 +54,12 @@ func openAttachment(topic string, key attachmentKey, names []string, files []*os
 		}
 		a.mappings = append(a.mappings, m)
 		bytes[i] = m.Bytes()
+	}
+	if o.Exclusive && key.role == rolePublisher {
+		// Ours is the last writable mapping there will be.
+		if err := a.regions[0].SealWrites(); err != nil {
+			return a, regionError(regionLog, err)
+		}
 	}
 	if a.ring, err = ring.Open(bytes[0], bytes[1], bytes[2]); err != nil {
 		return a, regionError(regionLog, err)

@@ -16,6 +16,9 @@ type PublisherRequest struct {
 	Schema      uint32
 	Publishers  int // slots
 	Subscribers int // slots
+	// Exclusive makes the topic with this one publisher for life: nobody else can
+	// ever write its log.
+	Exclusive bool
 }
 
 // SubscriberRequest asks for a subscriber slot.
@@ -55,7 +58,7 @@ type Grant struct {
 // Publisher asks for a publisher slot, and makes the topic if there is none. It
 // blocks until the host has answered; while there is no host, until there is one.
 //
-// Errors: ErrOptions and ErrSchema (both sides named), ring.ErrBadOptions,
+// Errors: ErrOptions and ErrSchema (both sides named), ErrExclusive, ring.ErrBadOptions,
 // ErrNameInUse, ErrNoMemory (what was asked, what is available, which limit),
 // ErrNoSlot, ErrTooManyTopics, ErrBadName, ErrGuest, ErrNoDescriptors,
 // shm.ErrNoMembarrier, ErrHostStalled, ErrRegion, ErrClosed, ctx's.
@@ -63,10 +66,17 @@ func (c *Client) Publisher(ctx context.Context, r PublisherRequest) (*Grant, err
 	if err := checkNames(r.Topic, "publisher", r.Name); err != nil {
 		return nil, err
 	}
-	return c.grant(ctx, r.Topic, func(id uint64) any {
+	g, err := c.grant(ctx, r.Topic, func(id uint64) any {
 		return publishRequest{Header: NewHeader(typePublish, id), Topic: r.Topic, Name: r.Name, Capacity: r.Capacity,
-			Schema: r.Schema, Publishers: r.Publishers, Subscribers: r.Subscribers}
+			Schema: r.Schema, Publishers: r.Publishers, Subscribers: r.Subscribers, Exclusive: r.Exclusive}
 	})
+	if err == nil && g.Ring.Options().Exclusive {
+		err = c.confirm(ctx, g)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return g, nil
 }
 
 // Subscriber asks for a subscriber slot. It waits for the topic, unless NoWait,

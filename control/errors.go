@@ -79,6 +79,9 @@ var (
 	// ErrOptions: the topic exists with other options. Ask with zero options
 	// to take the topic's.
 	ErrOptions = errors.New("control: the topic has other options")
+	// ErrExclusive: the topic is exclusive to one publisher, which is there or
+	// has gone; the text says which. There can be no other.
+	ErrExclusive = errors.New("control: the topic is exclusive")
 	// ErrSchema: the topic has another schema version; both are named.
 	ErrSchema = errors.New("control: the topic has another schema")
 	// ErrNoTopic: there is no such topic (and waiting was not asked for).

@@ -53,6 +53,9 @@ func (h *host) publish(ctx context.Context, s *session, m *publishRequest) (*gra
 			return nil, err
 		}
 		g, err := h.grantPublisher(ctx, s, t, m)
+		if err != nil && created {
+			h.abandonTopic(t, err) // an exclusive one; others are live
+		}
 		h.unref(t)
 		if errors.Is(err, errTopicGone) {
 			continue
@@ -121,7 +124,7 @@ func (t *topic) await(ctx context.Context) error {
 // topic is gone and the reference too.
 func (h *host) makeTopic(t *topic, m *publishRequest) error {
 	o := ring.Options{Capacity: m.Capacity, Schema: m.Schema, Publishers: m.Publishers,
-		Subscribers: m.Subscribers, Fenced: h.config.Fenced, Label: m.Topic}
+		Subscribers: m.Subscribers, Fenced: h.config.Fenced, Exclusive: m.Exclusive, Label: m.Topic}
 	if o.Capacity == 0 {
 		o.Capacity = DefaultCapacity
 	}
@@ -138,6 +141,18 @@ func (h *host) makeTopic(t *topic, m *publishRequest) error {
 		h.failTopic(t, explainMake(err))
 		return t.err
 	}
+	if o.Exclusive {
+		h.mu.Lock()
+		t.unsealed = true
+		h.mu.Unlock()
+		return nil
+	}
+	h.goLive(t)
+	return nil
+}
+
+// goLive attaches those who wait for a topic, and lets everybody else in.
+func (h *host) goLive(t *topic) {
 	for {
 		h.mu.Lock()
 		waiting := h.waiters[t.name]
@@ -147,7 +162,7 @@ func (h *host) makeTopic(t *topic, m *publishRequest) error {
 			t.live = true
 			close(t.ready)
 			h.mu.Unlock()
-			return nil
+			return
 		}
 		h.mu.Unlock()
 		for _, w := range waiting {
@@ -259,6 +274,9 @@ func (h *host) drop(d *holder) {
 	taken, _ := d.topic.table(d.role)
 	delete(taken, d.slot)
 	h.mu.Unlock()
+	if d.role == rolePublisher && d.topic.options.Exclusive {
+		h.abandonTopic(d.topic, errNeverLive)
+	}
 	h.unref(d.topic)
 }
 

@@ -344,6 +344,8 @@ func (h *host) handle(ctx context.Context, s *session, m request, head Header, f
 		return done, h.offer(ctx, s, m.slotID, files)
 	case *releaseRequest:
 		return done, h.release(s, m.slotID)
+	case *mappedRequest:
+		return done, h.mapped(s, m.slotID)
 	case *publishRequest:
 		return replyGrant(head)(h.publish(ctx, s, m))
 	case *subscribeRequest:

@@ -19,6 +19,7 @@ import (
 //	ready      I have offered all that I hold      ok
 //	publish    a publisher slot, please            grant, with descriptors
 //	subscribe  a subscriber slot, please           grant, with descriptors
+//	mapped     I mapped and sealed my topic's log  ok
 //	release    I left this slot                    ok
 //	cancel     forget that request                 none (the request's own)
 //	topics     list                                topics
@@ -36,6 +37,7 @@ const (
 	typeSubscribe = "subscribe"
 	typeGrant     = "grant"
 	typeWaiting   = "waiting"
+	typeMapped    = "mapped"
 	typeRelease   = "release"
 	typeCancel    = "cancel"
 	typeTopics    = "topics"
@@ -144,6 +146,13 @@ type releaseRequest struct {
 
 func (m *releaseRequest) check() error { return m.checkSlot() }
 
+type mappedRequest struct {
+	Header
+	slotID
+}
+
+func (m *mappedRequest) check() error { return m.checkSlot() }
+
 type publishRequest struct {
 	Header
 	Topic string `json:"topic"`
@@ -153,6 +162,7 @@ type publishRequest struct {
 	Schema      uint32 `json:"schema"`
 	Publishers  int    `json:"publishers"`
 	Subscribers int    `json:"subscribers"`
+	Exclusive   bool   `json:"exclusive"` // make it an exclusive topic, or be refused
 }
 
 func (m *publishRequest) check() error {
@@ -266,6 +276,9 @@ type TopicInfo struct {
 	Created     time.Time `json:"created"` // or adopted by this host
 	// Stalled names the stopped participant that the host waits for, if any.
 	Stalled string `json:"stalled,omitempty"`
+	// Exclusive: one publisher for life. Ended: it has gone, nothing more comes.
+	Exclusive bool `json:"exclusive,omitempty"`
+	Ended     bool `json:"ended,omitempty"`
 	// Corrupt says what contradicts itself in the ring of a topic that is in
 	// quarantine: nobody can join it, and who is there finds ring.ErrCorrupt.
 	Corrupt string `json:"corrupt,omitempty"`
@@ -310,6 +323,8 @@ func decodeRequest(raw []byte) (request, Header, error) {
 		m = &releaseRequest{}
 	case typePublish:
 		m = &publishRequest{}
+	case typeMapped:
+		m = &mappedRequest{}
 	case typeSubscribe:
 		m = &subscribeRequest{}
 	case typeCancel:

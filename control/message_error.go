@@ -34,6 +34,7 @@ var codes = []struct {
 	{"no-memory", shm.ErrNoMemory},
 	{"name-in-use", ErrNameInUse},
 	{"options", ErrOptions},
+	{"exclusive", ErrExclusive},
 	{"schema", ErrSchema},
 	{"no-topic", ErrNoTopic},
 	{"topic-in-use", ErrTopicInUse},

@@ -43,6 +43,7 @@ type topic struct {
 
 	// Below: guarded by the host's mutex.
 	live        bool
+	unsealed    bool // exclusive, and its publisher has not mapped it yet; exclusive.go
 	removed     bool
 	refs        int // holders, and requests at work on it
 	publishers  table
@@ -93,7 +94,7 @@ func (p *regionPair) bytes() []byte {
 // open maps the region for the host and opens it once more read-only. It
 // needs rw.
 func (p *regionPair) open() (err error) {
-	if p.mapping, err = p.rw.Map(true); err != nil {
+	if p.mapping, err = p.rw.Map(!p.rw.WritesSealed()); err != nil {
 		return err
 	}
 	p.ro, err = p.rw.Reopen(false)
@@ -200,7 +201,11 @@ func (t *topic) format(o ring.Options) error {
 		if p.rw == nil {
 			continue
 		}
-		if err := p.rw.Seal(); err != nil {
+		seal := p.rw.Seal
+		if o.Exclusive && p == &r.log {
+			seal = p.rw.SealSize
+		}
+		if err := seal(); err != nil {
 			return err
 		}
 		if err := p.open(); err != nil {
@@ -267,6 +272,7 @@ func (t *topic) info(waiting int) TopicInfo {
 		Name: t.name, Capacity: t.options.Capacity, Schema: t.options.Schema,
 		LogBytes: t.logBytes, CursorBytes: t.bytes - t.logBytes,
 		Waiting: waiting, Created: t.created, Stalled: t.stalled, Corrupt: t.corrupt,
+		Exclusive: t.options.Exclusive, Ended: t.ring.Ended(),
 	}
 	t.holders(func(d *holder) {
 		switch {
@@ -290,6 +296,9 @@ func (t *topic) info(waiting int) TopicInfo {
 // topic's.
 func (t *topic) accepts(m *publishRequest) error {
 	o := t.options
+	if err := t.acceptsExclusive(m); err != nil {
+		return err
+	}
 	if err := t.acceptsSchema(m.Schema); err != nil {
 		return err
 	}

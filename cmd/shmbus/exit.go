@@ -50,6 +50,7 @@ var hints = []struct {
 	{control.ErrNoHost, "start one with `shmbus serve`"},
 	{control.ErrTopicInUse, "end its publishers and subscribers first; `shmbus stat` names them"},
 	{control.ErrNameInUse, "choose another --name"},
+	{control.ErrExclusive, "choose another topic"},
 	{control.ErrDirOwner, "if its owner runs the bus with --group, `shmbus sub --lossy --guest` may read"},
 	{control.ErrNoMemory, "choose a smaller --capacity"},
 	{control.ErrOptions, "leave --capacity away to take the topic's own"},

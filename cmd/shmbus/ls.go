@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,6 +26,8 @@ type topicJSON struct {
 	Waiting     int      `json:"waiting"` // subscribers waiting for the topic
 	Quarantined []string `json:"quarantined,omitempty"`
 	Stalled     string   `json:"stalled,omitempty"`
+	Exclusive   bool     `json:"exclusive,omitempty"` // one publisher for life
+	Ended       bool     `json:"ended,omitempty"`     // which has gone
 	Corrupt     string   `json:"corrupt,omitempty"` // why the topic is in quarantine
 }
 
@@ -33,7 +36,19 @@ func newTopicJSON(i control.TopicInfo) topicJSON {
 		Topic: i.Name, Capacity: i.Capacity, Schema: i.Schema, Created: timeText(i.Created),
 		LogBytes: i.LogBytes, CursorBytes: i.CursorBytes, Publishers: i.Publishers, Subscribers: i.Subscribers,
 		Waiting: i.Waiting, Quarantined: i.Quarantined, Stalled: i.Stalled, Corrupt: i.Corrupt,
+		Exclusive: i.Exclusive, Ended: i.Ended,
 	}
+}
+
+// publishersText is their number, and what is special about them.
+func (t topicJSON) publishersText() string {
+	switch {
+	case t.Ended:
+		return "exclusive,gone"
+	case t.Exclusive:
+		return fmt.Sprintf("%d,exclusive", t.Publishers)
+	}
+	return strconv.Itoa(t.Publishers)
 }
 
 func timeText(t time.Time) string {
@@ -84,7 +99,7 @@ func runLs(ctx context.Context, a *app, c *control.Client) error {
 	var t table
 	t.row("TOPIC", "CAPACITY", "MESSAGES", "PUBLISHERS", "SUBSCRIBERS", "WAITING", "SCHEMA", "MEMORY")
 	for _, i := range topics {
-		t.row(i.Topic, bytesText(i.Capacity), i.Messages, i.Publishers, i.Subscribers, i.Waiting, i.Schema,
+		t.row(i.Topic, bytesText(i.Capacity), i.Messages, i.publishersText(), i.Subscribers, i.Waiting, i.Schema,
 			bytesText(uint64(i.LogBytes+i.CursorBytes)))
 	}
 	_, err = fmt.Fprint(stdout{}, t.render(""))

@@ -23,6 +23,7 @@ type pubOptions struct {
 	count           uint64
 	name            string
 	waitSubscribers int
+	exclusive       bool
 }
 
 func newPub(a *app) *cobra.Command {
@@ -54,6 +55,7 @@ published before more is waited for. The first publisher makes the topic.`,
 	f.Uint64Var(&o.count, "count", 0, "end after `N` messages")
 	f.StringVar(&o.name, "name", "", "given `NAME`, unique among the topic's publishers")
 	f.IntVar(&o.waitSubscribers, "wait-subscribers", 0, "publish nothing before `N` subscribers are attached")
+	f.BoolVar(&o.exclusive, "exclusive", false, "be the topic's one publisher for life: nobody else can ever write to its memory")
 	cmd.MarkFlagsMutuallyExclusive("lines", "chunk", "length-prefixed")
 	must(cmd.RegisterFlagCompletionFunc("when-full", completeWords(o.whenFull.words...)))
 	return cmd
@@ -73,7 +75,7 @@ func (o *pubOptions) check(cmd *cobra.Command) error {
 }
 
 func (o *pubOptions) config() bus.PublisherConfig {
-	c := bus.PublisherConfig{Name: o.name, Capacity: uint64(o.capacity)}
+	c := bus.PublisherConfig{Name: o.name, Capacity: uint64(o.capacity), Exclusive: o.exclusive}
 	switch o.whenFull.word {
 	case "fail":
 		c.WhenFull = bus.Fail

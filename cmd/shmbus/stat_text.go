@@ -38,6 +38,12 @@ func (t *topicStatJSON) text() string {
 	fmt.Fprintf(&b, "\ntopic %s: %d messages, capacity %s, schema %d, memory %s, position %d, gating %d\n",
 		t.Topic, t.Messages, bytesText(t.Capacity), t.Schema, bytesText(uint64(t.LogBytes+t.CursorBytes)),
 		t.Position, t.Gating)
+	switch {
+	case t.Ended:
+		b.WriteString("  exclusive: the publisher has gone, nothing more will come\n")
+	case t.Exclusive:
+		b.WriteString("  exclusive: one publisher for life\n")
+	}
 	if t.Stalled != "" {
 		fmt.Fprintf(&b, "  stalled: %s\n", t.Stalled)
 	}
