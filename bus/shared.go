@@ -2,6 +2,8 @@ package bus
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"runtime"
 	"sync"
 )
@@ -133,7 +135,14 @@ func waitShared[T any](ctx context.Context, s *SharedPublisher, do func(context.
 		s.mu.Unlock()
 		yield()
 		s.unlock()
-		if err == nil || !madeWay {
+		switch {
+		case err == nil:
+			return v, nil
+		case !madeWay:
+			// It may have been about to make way when ctx ended.
+			if ended := ctx.Err(); ended != nil && !errors.Is(err, ended) && errors.Is(err, context.Canceled) {
+				err = fmt.Errorf("%w: %w", err, ended)
+			}
 			return v, err
 		}
 		runtime.Gosched()
