@@ -1,0 +1,48 @@
+// Command storm kills, stops and continues processes of a bus and checks what
+// they saw; see package storm.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+
+	"github.com/shmbus/shmbus/internal/storm"
+)
+
+func main() {
+	storm.Child()
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "storm:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	c := storm.Config{Log: os.Stdout}
+	flag.Uint64Var(&c.Seed, "seed", 0, "of all choices; 0: a random one")
+	flag.IntVar(&c.Kills, "kills", 2000, "kills in all")
+	flag.IntVar(&c.Stops, "stops", 2000, "stops in all")
+	flag.IntVar(&c.Arenas, "arenas", 2, "buses at once")
+	flag.IntVar(&c.Round, "round", 200, "kills, or stops, a round")
+	flag.StringVar(&c.Fenced, "fenced", "", "fenced topics: yes, no, or in every other arena")
+	flag.BoolVar(&c.Clocks, "clocks", false, "run some children in time namespaces with other clocks (root)")
+	flag.Parse()
+	if flag.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
+	}
+	for c.Seed == 0 {
+		c.Seed = rand.Uint64()
+	}
+	fmt.Printf("seed %d\n", c.Seed)
+	v, err := storm.Run(c)
+	if err != nil {
+		return err
+	}
+	fmt.Println(v)
+	if !v.OK() {
+		return fmt.Errorf("replay: go run ./internal/storm/cmd/storm -seed %d -kills %d -stops %d -arenas %d -round %d", c.Seed, c.Kills, c.Stops, c.Arenas, c.Round)
+	}
+	return nil
+}

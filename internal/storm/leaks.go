@@ -1,0 +1,115 @@
+package storm
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+)
+
+// baseline is what the keeper, the host and the directory hold while there is no
+// topic and nobody else is there.
+type baseline struct {
+	keeper, host Usage
+	files        []string
+}
+
+// quietState asks for what is held now, and says what is still going on.
+func (a *arena) quietState() (baseline, []string, error) {
+	var b baseline
+	a.mu.Lock()
+	both := a.alive()
+	for _, p := range both {
+		p.last = nil
+	}
+	a.mu.Unlock()
+	for _, p := range both {
+		if err := p.order(command{Do: commandUsage}); err != nil {
+			return b, nil, err
+		}
+	}
+	err := a.await("the usage of keeper and host", func() bool {
+		return !slices.ContainsFunc(both, func(p *process) bool { return p.last == nil && !p.exited })
+	})
+	if err != nil {
+		return b, nil, err
+	}
+	var on []string
+	for _, p := range both {
+		switch r := p.last; {
+		case p == a.keeper:
+			b.keeper = *r.Usage
+		default:
+			b.host = *r.Usage
+			if r.Host != p.pid() {
+				on = append(on, fmt.Sprintf("pid %d hosts, not the one that is left, %d", r.Host, p.pid()))
+			}
+			if r.Memory != 0 || len(r.Topics) > 0 {
+				on = append(on, fmt.Sprintf("the host has %d bytes in topics %v", r.Memory, r.Topics))
+			}
+			if r.Clients != 2 {
+				on = append(on, fmt.Sprintf("the host has %d clients, there are 2", r.Clients))
+			}
+		}
+	}
+	b.files, err = filesOf(a.dir.String())
+	return b, on, err
+}
+
+// leaks compares what is held with the baseline, or makes it. What ends by
+// itself, like goroutines without work, gets a while.
+func (a *arena) leaks() {
+	var found []string
+	for range 200 {
+		now, on, err := a.quietState()
+		if err != nil {
+			a.mu.Lock()
+			a.problem("leaks: %v", err)
+			a.mu.Unlock()
+			return
+		}
+		found = on
+		if a.baseline == nil && len(on) == 0 {
+			a.baseline = &now
+			return
+		}
+		if a.baseline != nil {
+			for _, d := range now.keeper.differs(a.baseline.keeper) {
+				found = append(found, "keeper: "+d)
+			}
+			for _, d := range now.host.differs(a.baseline.host) {
+				found = append(found, "host: "+d)
+			}
+			if !slices.Equal(now.files, a.baseline.files) {
+				found = append(found, fmt.Sprintf("files %v, before %v", now.files, a.baseline.files))
+			}
+		}
+		if len(found) == 0 {
+			return
+		}
+		time.Sleep(25 * time.Millisecond)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, p := range a.alive() {
+		found = append(found, fmt.Sprintf("%s holds %v", p, descriptorsOf(p.pid())))
+	}
+	a.problem("left behind: %s", strings.Join(found, "; "))
+}
+
+// descriptorsOf lists the descriptors of a process, for people.
+func descriptorsOf(pid int) []string {
+	var all []string
+	dir := fmt.Sprintf("/proc/%d/fd", pid)
+	names, err := filesOf(dir)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	for _, n := range names {
+		if target, err := os.Readlink(dir + "/" + n); err == nil {
+			all = append(all, target)
+		}
+	}
+	return all
+}

@@ -1,0 +1,94 @@
+package storm
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A Verdict is the outcome of a storm.
+type Verdict struct {
+	Counts
+	Problems []string
+	Took     time.Duration
+}
+
+// OK reports whether nothing was wrong.
+func (v Verdict) OK() bool { return len(v.Problems) == 0 }
+
+func (v Verdict) String() string {
+	c := v.Counts
+	s := fmt.Sprintf("%d kills (%d of hosts), %d stops, %d processes, %d rounds with %d topics in %v (%.0f kills/s): %d messages, %d acknowledged, %d deliveries compared; %d ErrStalled, %d detached, %d topics churned",
+		c.Kills, c.HostKills, c.Stops, c.Starts, c.Rounds, c.Topics, v.Took.Round(time.Millisecond), float64(c.Kills)/v.Took.Seconds(),
+		c.Published, c.Acknowledged, c.Delivered, c.Stalled, c.Detached, c.Turns)
+	if v.OK() {
+		return s + ": 0 violations"
+	}
+	return fmt.Sprintf("%s: %d VIOLATIONS\n%s", s, len(v.Problems), strings.Join(v.Problems, "\n"))
+}
+
+// Run does a storm: arenas at the same time, rounds one after the other in each,
+// until all kills and stops are done or something is wrong.
+func Run(c Config) (Verdict, error) {
+	c = c.withDefaults()
+	began := time.Now()
+	var v Verdict
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	var errs []error
+	for i := range c.Arenas {
+		all.Go(func() {
+			kills, stops := share(c.Kills, c.Arenas, i), share(c.Stops, c.Arenas, i)
+			counts, problems, err := c.arena(i, kills, stops)
+			mu.Lock()
+			defer mu.Unlock()
+			v.add(counts)
+			v.Problems = append(v.Problems, problems...)
+			if err != nil {
+				errs = append(errs, err)
+			}
+		})
+	}
+	all.Wait()
+	v.Took = time.Since(began)
+	return v, errors.Join(errs...)
+}
+
+// share is the i-th of n parts of all.
+func share(all, n, i int) int { return all*(i+1)/n - all*i/n }
+
+// arena does the rounds of one arena.
+func (c Config) arena(index, kills, stops int) (counts Counts, problems []string, err error) {
+	a, err := openArena(c, index)
+	if err != nil {
+		if a != nil {
+			problems = a.problems
+		}
+		return counts, problems, ignoreFailed(err)
+	}
+	a.leaks() // makes the baseline
+	for number := 0; err == nil && (kills > 0 || stops > 0); number++ {
+		rounds := max((kills+c.Round-1)/c.Round, (stops+c.Round-1)/c.Round)
+		k, s := kills/rounds, stops/rounds
+		began := time.Now()
+		before := a.counts
+		err = a.runRound(number, k, s)
+		kills, stops = kills-k, stops-s
+		c.logf("arena %d round %d: %d kills, %d stops, %d messages in %v", index, number, a.counts.Kills-before.Kills,
+			a.counts.Stops-before.Stops, a.counts.Published-before.Published, time.Since(began).Round(time.Millisecond))
+	}
+	closing := a.close()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.counts, a.problems, errors.Join(ignoreFailed(err), closing)
+}
+
+// ignoreFailed drops the error that stands for problems already noted.
+func ignoreFailed(err error) error {
+	if errors.Is(err, errFailed) {
+		return nil
+	}
+	return err
+}
