@@ -28,7 +28,7 @@ type topicJSON struct {
 	Stalled     string   `json:"stalled,omitempty"`
 	Exclusive   bool     `json:"exclusive,omitempty"` // one publisher for life
 	Ended       bool     `json:"ended,omitempty"`     // which has gone
-	Corrupt     string   `json:"corrupt,omitempty"` // why the topic is in quarantine
+	Corrupt     string   `json:"corrupt,omitempty"`   // why the topic is in quarantine
 }
 
 func newTopicJSON(i control.TopicInfo) topicJSON {
