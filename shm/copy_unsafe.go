@@ -13,9 +13,31 @@ func (w *Word32) Set(v uint32) { w.v = v }
 
 // CopyIn copies src to off. The caller guarantees off+len(src) <= Len, off a
 // multiple of 8, and that the bytes up to the next multiple of 8 are its own.
+//
+// What is short goes word by word. Whoever publishes has just written the
+// payload, as words; a wider load takes those from the cache, not from the
+// store buffer, and so waits until they, and every store to the ring before
+// them, have got there: one miss after the other instead of many at a time.
 func (s Span) CopyIn(off uint64, src []byte) {
-	// Safe: in bounds by the caller's check.
-	copy(unsafe.Slice((*byte)(unsafe.Add(s.base, off)), len(src)), src)
+	n := len(src)
+	// Safe: in bounds by the caller's check, source and destination alike.
+	dst, from := unsafe.Add(s.base, off), unsafe.Pointer(unsafe.SliceData(src))
+	if n > wordwise || n%8 != 0 {
+		copyBytes(dst, from, n)
+		return
+	}
+	for ; n >= 8; n -= 8 {
+		*(*uint64)(dst) = *(*uint64)(from)                  // Safe: 8 bytes are left of both
+		dst, from = unsafe.Add(dst, 8), unsafe.Add(from, 8) // Safe: at most behind the last byte
+	}
+}
+
+// wordwise is the longest payload that is copied word by word.
+const wordwise = 128
+
+func copyBytes(dst, src unsafe.Pointer, n int) {
+	// Safe: n bytes are there of both, by the caller's check.
+	copy(unsafe.Slice((*byte)(dst), n), unsafe.Slice((*byte)(src), n))
 }
 
 // CopyOut copies len(dst) bytes from off, which may be overwritten meanwhile:
