@@ -24,7 +24,7 @@ type place struct {
 	cpu      shm.Word64 // nanoseconds
 	switches shm.Word64 // context switches
 	samples  shm.Word64 // latencies, in the samples region
-	share    shm.Word64 // messages of the slowest publisher when the first was through
+	share    shm.Word64 // of the slowest publisher when the first was through, in millionths of its fair share
 	spent    shm.Word64 // burst: counter's ticks spent publishing
 	read     shm.Word64 // burst: messages of each publisher read by all subscribers
 	_        [168]byte

@@ -197,7 +197,7 @@ func (h *harness) collect(c Cell, a amount, d *desk, samples shm.Span) (result, 
 	r.cpu /= messages
 	r.switches /= messages
 	if c.Publishers > 1 && c.Mode == Usual {
-		r.share = (float64(d.place(reader).share.Load()) - float64(a.warm)) / float64(a.count)
+		r.share = float64(d.place(reader).share.Load()) / 1e6
 	}
 	for i := range d.place(timer).samples.Load() {
 		r.samples = append(r.samples, h.clock.nanos(shm.Ref[shm.Word64](samples, i*sampleSize).Load())) // sync(state): written before stateDone; pairs with reach

@@ -59,7 +59,8 @@ type checker struct {
 	paced    bool
 	due      uint64   // paced: of the last message
 	counts   []uint64 // several publishers: the next count of each
-	share    uint64   // messages of the slowest publisher when the first was through
+	share    uint64   // of the slowest publisher when the first was through, in millionths of its fair share
+	warm     uint64   // messages of each publisher that do not count for that
 	through  uint64   // messages of each publisher
 	err      error
 }
@@ -69,7 +70,7 @@ func newChecker(c Cell, a amount) *checker {
 	if c.Publishers > 1 {
 		k.expected = 1 << 63 // never: each message goes to odd
 		k.counts = make([]uint64, c.Publishers)
-		k.through = uint64(a.warm + a.count)
+		k.warm, k.through = uint64(a.warm), uint64(a.warm+a.count)
 	}
 	return k
 }
@@ -121,19 +122,25 @@ func (k *checker) odd(first, last uint64) {
 	case first == last && publisher < uint64(len(k.counts)) && count == k.counts[publisher]:
 		k.counts[publisher]++
 		if count+1 == k.through && k.share == 0 {
-			k.share = slowest(k.counts)
+			k.share = shareOfSlowest(k.counts, k.warm)
 		}
 	case k.err == nil:
 		k.err = fmt.Errorf("%w: first word %#x, last word %#x, expected number %#x", ErrWrong, first, last, k.expected)
 	}
 }
 
-func slowest(counts []uint64) uint64 {
-	least := counts[0]
+// shareOfSlowest is what the publisher with the fewest messages since the
+// warm-up has of a fair share of them all, in millionths.
+func shareOfSlowest(counts []uint64, warm uint64) uint64 {
+	least, all := counts[0], uint64(0)
 	for _, n := range counts {
 		least = min(least, n)
+		all += n - warm
 	}
-	return least
+	if all == 0 {
+		return 0
+	}
+	return max((least-warm)*uint64(len(counts))*1_000_000/all, 1) // 0 means not known yet
 }
 
 // expectedSum is what a checker has summed up in the end.
