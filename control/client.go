@@ -81,6 +81,7 @@ type Client struct {
 	accepting   int        // grants read and not yet noted as held
 	accepted    *sync.Cond // told when accepting falls
 	calls       map[uint64]*call
+	disowned    disowned
 	grants      map[*Grant]struct{}
 	attachments map[attachmentKey]*attachment
 }

@@ -28,6 +28,7 @@ type call struct {
 	message func(id uint64) any
 	files   []*os.File
 	resend  bool
+	grants  bool // its answer is a slot
 	final   chan answer // buffered; exactly one answer
 	// waiting: the host has said that it takes time, and why.
 	waiting atomic.Pointer[waitingMessage]
@@ -169,13 +170,18 @@ func (c *Client) explain(call *call, err error) error {
 // giveUp forgets a call and tells the host so. If the answer came at the same
 // moment, it counts.
 func (c *Client) giveUp(call *call, err error) (answer, error) {
-	if !c.take(call.id) {
+	c.mu.Lock()
+	_, open := c.calls[call.id]
+	delete(c.calls, call.id)
+	l := c.link
+	if open && l != nil && call.grants {
+		c.disowned.add(call.id)
+	}
+	c.mu.Unlock()
+	if !open {
 		a := <-call.final
 		return a, a.err
 	}
-	c.mu.Lock()
-	l := c.link
-	c.mu.Unlock()
 	if l != nil {
 		m := cancelRequest{NewHeader(typeCancel, c.lastID.Add(1)), call.id}
 		if err := l.conn.Send(time.Now().Add(10*time.Millisecond), m); err != nil {
@@ -199,12 +205,18 @@ func (c *Client) read(l *link) {
 	defer close(l.down)
 	for {
 		raw, files, err := l.conn.Receive(time.Time{})
-		if err != nil {
+		short := err != nil && raw != nil
+		if err != nil && !short {
 			c.lose(l, err)
 			return
 		}
 		l.heard.Store(int64(time.Since(l.began)))
-		if err := c.receive(l, raw, files); err != nil {
+		if short {
+			err = c.short(l, raw, err)
+		} else {
+			err = c.receive(l, raw, files)
+		}
+		if err != nil {
 			c.log.Warn("drop the connection to the host", "error", err)
 			c.lose(l, err)
 			return
@@ -220,6 +232,7 @@ func (c *Client) lose(l *link, err error) {
 	defer c.mu.Unlock()
 	if c.link == l {
 		c.link = nil
+		c.disowned.clear() // what was granted by it, the next host takes back
 	}
 	fatal := errors.Is(err, ErrNoDescriptors)
 	for id, call := range c.calls {
@@ -274,20 +287,50 @@ func (c *Client) receive(l *link, raw []byte, files []*os.File) error {
 		call.finish(a)
 		return nil
 	}
-	return c.unwanted(l, a)
+	return c.unwanted(l, head.ID, a)
+}
+
+// short is told of a message whose descriptors this process had no room for:
+// the call it answers fails, and nothing else is lost.
+func (c *Client) short(l *link, raw []byte, reason error) error {
+	head, err := DecodeHeader(raw)
+	if err != nil {
+		return err
+	}
+	if err := c.unwanted(l, head.ID, answer{raw: raw, kind: head.Type}); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	call := c.calls[head.ID]
+	delete(c.calls, head.ID)
+	c.mu.Unlock()
+	if call != nil {
+		call.finish(answer{err: reason})
+	}
+	return nil
 }
 
 // unwanted is an answer that came too late. A slot it grants is given back.
-func (c *Client) unwanted(l *link, a answer) error {
+func (c *Client) unwanted(l *link, id uint64, a answer) error {
 	CloseFiles(a.files)
 	if a.kind != typeGrant {
+		c.mu.Lock()
+		c.disowned.remove(id)
+		c.mu.Unlock()
 		return nil
 	}
 	var m grantMessage
 	if err := a.decode(&m); err != nil {
 		return err
 	}
-	err := l.conn.Send(time.Now().Add(sendPatience), releaseRequest{NewHeader(typeRelease, c.lastID.Add(1)), m.slotID})
+	release := c.lastID.Add(1)
+	c.mu.Lock()
+	if c.link == l {
+		c.disowned.add(release)
+	}
+	c.disowned.remove(id)
+	c.mu.Unlock()
+	err := l.conn.Send(time.Now().Add(sendPatience), releaseRequest{NewHeader(typeRelease, release), m.slotID})
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return fmt.Errorf("control: release a late grant: %w", err)
 	}

@@ -66,7 +66,7 @@ func (c *Client) Publisher(ctx context.Context, r PublisherRequest) (*Grant, err
 	if err := checkNames(r.Topic, "publisher", r.Name); err != nil {
 		return nil, err
 	}
-	g, err := c.grant(ctx, r.Topic, func(id uint64) any {
+	g, err := c.grant(ctx, r.Topic, r.Name, func(id uint64) any {
 		return publishRequest{Header: NewHeader(typePublish, id), Topic: r.Topic, Name: r.Name, Capacity: r.Capacity,
 			Schema: r.Schema, Publishers: r.Publishers, Subscribers: r.Subscribers, Exclusive: r.Exclusive}
 	})
@@ -91,7 +91,7 @@ func (c *Client) Subscriber(ctx context.Context, r SubscriberRequest) (*Grant, e
 	if err := checkNames(r.Topic, "subscriber", r.Name); err != nil {
 		return nil, err
 	}
-	return c.grant(ctx, r.Topic, func(id uint64) any {
+	return c.grant(ctx, r.Topic, r.Name, func(id uint64) any {
 		return subscribeRequest{Header: NewHeader(typeSubscribe, id), Topic: r.Topic, Name: r.Name, Mode: modeName(r.Mode),
 			MaxLag: r.MaxLag, Start: startMessageOf(r.Start), Schema: r.Schema, NoWait: r.NoWait}
 	})
@@ -100,9 +100,12 @@ func (c *Client) Subscriber(ctx context.Context, r SubscriberRequest) (*Grant, e
 // grant asks until it has a slot. One whose connection has ended while it was
 // being mapped is ours too: the next connection is installed only when it is
 // noted as held, and it is offered there.
-func (c *Client) grant(ctx context.Context, topic string, message func(id uint64) any) (*Grant, error) {
+func (c *Client) grant(ctx context.Context, topic, name string, message func(id uint64) any) (*Grant, error) {
+	if name != "" {
+		c.awaitDisowned(ctx)
+	}
 	for {
-		a, err := c.request(ctx, message)
+		a, err := c.do(ctx, &call{message: message, resend: true, grants: true})
 		if err != nil {
 			return nil, err
 		}

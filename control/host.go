@@ -38,6 +38,11 @@ type HostConfig struct {
 	// Send is how long a client has to read an answer before it is dropped
 	// (0: 2 s).
 	Send time.Duration
+	// OnStall says what is done about a participant that is stopped or frozen
+	// inside a ring's lock: OnStallWait ("", the default) or OnStallKill, which
+	// kills it once it has been so for StallAfter (0: 5 s).
+	OnStall    string
+	StallAfter time.Duration
 	// Settle is how long a host that took over lets live members come back
 	// before it grants slots (0: 250 ms). Topics that are not there it makes
 	// only when all are back or dead, or 2 s later.
@@ -67,7 +72,7 @@ func (c HostConfig) withDefaults() HostConfig {
 	for _, d := range []struct {
 		v       *time.Duration
 		initial time.Duration
-	}{{&c.Handshake, 5 * time.Second}, {&c.Send, 2 * time.Second}, {&c.Settle, 250 * time.Millisecond}} {
+	}{{&c.Handshake, 5 * time.Second}, {&c.Send, 2 * time.Second}, {&c.Settle, 250 * time.Millisecond}, {&c.StallAfter, defaultStall}} {
 		if *d.v <= 0 {
 			*d.v = d.initial
 		}
@@ -184,8 +189,9 @@ func newHost(dir *BusDir, lock *HostLock, ln *Listener, self uint64, client bool
 	h.mu.Lock()
 	h.settleIfComplete()
 	h.mu.Unlock()
-	h.work.Add(2)
+	h.work.Add(3)
 	go h.accept()
+	go h.probeStalls()
 	go h.watch()
 	log.Info("hosting", "bus", dir.String(), "members", len(alive), "max_memory", h.maxMemory)
 	return h, nil
@@ -376,6 +382,19 @@ func (h *host) await(ctx context.Context, s *session) error {
 		}
 	}
 	return nil
+}
+
+// awaitWhole waits until the host also knows which topics are not there.
+func (h *host) awaitWhole(ctx context.Context, s *session) error {
+	if err := h.await(ctx, s); err != nil {
+		return err
+	}
+	select {
+	case <-h.whole:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // info describes the host.

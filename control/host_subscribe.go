@@ -79,7 +79,9 @@ func (h *host) topicToSubscribe(ctx context.Context, s *session, m *subscribeReq
 			}
 			return nil, w, nil
 		}
-		here := h.serving && s.ready
+		// A topic that is not there may be one whose participants, alive but
+		// starved, have not come back to a new host.
+		here := h.making && s.ready
 		h.mu.Unlock()
 		m.placed()
 		switch {
@@ -90,7 +92,7 @@ func (h *host) topicToSubscribe(ctx context.Context, s *session, m *subscribeReq
 		case here:
 			return nil, nil, fmt.Errorf("%w: %q", ErrNoTopic, m.Topic)
 		default:
-			if err := h.await(ctx, s); err != nil {
+			if err := h.awaitWhole(ctx, s); err != nil {
 				return nil, nil, err
 			}
 		}
@@ -188,7 +190,7 @@ func (h *host) attach(ctx context.Context, s *session, id uint64, d *holder, spe
 		cancel()
 		stalled := ""
 		if errors.Is(err, ring.ErrStalled) {
-			stalled = err.Error()
+			stalled = h.nameStalled(d.topic, err)
 		}
 		h.mu.Lock()
 		d.topic.stalled = stalled

@@ -1,0 +1,75 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+)
+
+// TestNameOfAGivenUpRequestIsFree: whoever gives up asking for a slot may ask
+// again at once, under the same name.
+func TestNameOfAGivenUpRequestIsFree(t *testing.T) {
+	root := busRoot(t)
+	dial(t, Config{Dir: root})
+	c := dial(t, Config{Dir: root, NeverHost: true})
+	publisher(t, c, PublisherRequest{Topic: "topic", Capacity: 4 << 10})
+	given := 0
+	for i := range 300 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*5*time.Microsecond)
+		g, err := c.Subscriber(ctx, SubscriberRequest{Topic: "topic", Name: "name"})
+		cancel()
+		if errors.Is(err, context.DeadlineExceeded) {
+			given++
+			g, err = c.Subscriber(soon(t), SubscriberRequest{Topic: "topic", Name: "name"})
+		}
+		if err != nil {
+			t.Fatalf("after %d requests given up: %v", given, err)
+		}
+		if err := g.Release(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if given == 0 {
+		t.Error("no request was given up: the test does not test")
+	}
+}
+
+// TestNoTopicBeforeAllAreBack: who does not wait for a topic is told that it is
+// not there only when nobody is missing who may bring it back to a new host.
+func TestNoTopicBeforeAllAreBack(t *testing.T) {
+	root := busRoot(t)
+	dir, err := OpenBusDir(root, DefaultBus, DirOptions{Create: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	missing, err := dir.JoinMembers() // alive, and never back
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer missing.Close()
+	c := dial(t, Config{Dir: root, Host: HostConfig{Settle: time.Millisecond}})
+	if _, err := c.Topics(soon(t)); err != nil { // the host serves
+		t.Fatal(err)
+	}
+	answer := make(chan error, 1)
+	go func() {
+		_, err := c.Subscriber(soon(t), SubscriberRequest{Topic: "topic", NoWait: true})
+		answer <- err
+	}()
+	for range 50 {
+		if _, err := c.Topics(soon(t)); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case err := <-answer:
+			t.Fatalf("answered while a member is missing: %v", err)
+		default:
+		}
+	}
+	missing.Close()
+	if err := <-answer; !errors.Is(err, ErrNoTopic) {
+		t.Errorf("got %v, want %v", err, ErrNoTopic)
+	}
+}
