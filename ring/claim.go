@@ -60,7 +60,7 @@ func (p *Producer) claim(ctx context.Context, n int, kind uint32, now int64) (Cl
 	rec.meta.Set(packMeta(kind, p.slot))
 	p.r.log.busyEnd.Store(p.tail) // sync(busyEnd): pairs with walkPending, abortOrphans
 	busy := packCommit(stateBusy, position, uint64(n))
-	rec.commit.Store(uint64(busy)) // sync(commit): pairs with Next
+	rec.commit.Store(uint64(busy)) // sync(commit): pairs with Take
 	c := Claim{p: p, rec: rec, busy: busy, position: position, sequence: p.sequence}
 	p.sequence++
 	p.leave()
@@ -103,7 +103,7 @@ func (c *Claim) end(state uint64) error {
 		return ErrClosed
 	}
 	// Only the owner and, once the owner is proven dead, the host leave BUSY.
-	if !c.rec.commit.CompareAndSwap(uint64(c.busy), uint64(c.busy.with(state))) { // sync(commit): endClaim, pairs with Next, walkPending
+	if !c.rec.commit.CompareAndSwap(uint64(c.busy), uint64(c.busy.with(state))) { // sync(commit): endClaim, pairs with Take, walkPending
 		return ErrOrphaned
 	}
 	c.p.wake()

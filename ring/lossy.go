@@ -22,27 +22,27 @@ func (c *Consumer) overrun() bool {
 // maxResyncs is how often one call begins anew.
 const maxResyncs = 1000
 
-func (c *Consumer) nextLossy() (Record, error) {
+func (c *Consumer) takeLossy() ([]byte, Header, error) {
 	if c.failed != nil {
-		return Record{}, c.failed
+		return nil, Header{}, c.failed
 	}
 	for tries := 0; ; tries++ {
 		rec := c.r.at(c.position)
 		w := commitWord(rec.commit.Load()) // sync(commit): pairs with the publisher's commit
 		offset := c.position & c.r.mask
 		known := w.of(c.position) && w.whole(offset, c.r.capacity)
-		var m Record
+		var payload []byte
 		if known && w.state() == stateCommitted {
-			m = c.copyOut(rec, offset, w.length())
+			payload = c.copyOut(rec, offset, w.length())
 		}
 		sequence := rec.sequence.Load()
 		shm.FenceLoadLoad()
 		if c.overrun() {
 			if err := c.resync(known && w.state() == stateCommitted); err != nil {
-				return Record{}, c.fail(err)
+				return nil, Header{}, c.fail(err)
 			}
 			if tries > maxResyncs {
-				return Record{}, ErrEmpty // publishers outrun us again and again: let the caller breathe
+				return nil, Header{}, ErrEmpty // publishers outrun us again and again: let the caller breathe
 			}
 			continue
 		}
@@ -50,13 +50,13 @@ func (c *Consumer) nextLossy() (Record, error) {
 		case w == 0 || w.of(c.position) && w.state() == stateBusy && !c.r.orphaned(rec, w):
 			c.Release()
 			if c.stop.Load() != 0 {
-				return Record{}, ErrClosed
+				return nil, Header{}, ErrClosed
 			}
-			return Record{}, ErrEmpty
+			return nil, Header{}, ErrEmpty
 		case !known || w.state() > statePad:
-			return Record{}, c.fail(c.r.corrupt(c.position, w, "a record that lies within the ring,"))
+			return nil, Header{}, c.fail(c.r.corrupt(c.position, w, "a record that lies within the ring,"))
 		case before(sequence, c.sequence) || sequence != c.sequence && !c.resyncing:
-			return Record{}, c.fail(c.r.corrupt(c.position, w, "a record with the next sequence,"))
+			return nil, Header{}, c.fail(c.r.corrupt(c.position, w, "a record with the next sequence,"))
 		}
 		c.position += w.extent()
 		if w.state() == statePad {
@@ -68,26 +68,27 @@ func (c *Consumer) nextLossy() (Record, error) {
 			c.carry += lost
 			continue
 		}
-		m.Sequence, m.Lost = sequence, lost+c.carry
-		c.carry = 0
+		c.copied.sequence.Set(sequence)
+		c.lost, c.carry = lost+c.carry, 0
 		c.stats.Delivered++
-		c.stats.Bytes += uint64(len(m.Payload))
+		c.stats.Bytes += uint64(len(payload))
 		if c.position-c.published > fraction(c.r.capacity) {
 			c.Release()
 		}
-		return m, nil
+		return payload, Header{&c.copied}, nil
 	}
 }
 
 // copyOut takes the record out of the ring, whatever it is by now.
-func (c *Consumer) copyOut(rec *record, offset, n uint64) Record {
+func (c *Consumer) copyOut(rec *record, offset, n uint64) []byte {
 	if uint64(cap(c.buffer)) < n {
 		c.buffer = make([]byte, roundUp(n, pageSize))
 	}
 	b := c.buffer[:n]
 	c.r.data.CopyOut(b, offset+recordHeader)
-	meta := rec.meta.Load() // sync(claimed): the check after the copy decides; pairs with makeRoom
-	return Record{Payload: b, Time: int64(rec.time.Load()), Kind: metaKind(meta), Publisher: metaSlot(meta)}
+	c.copied.meta.Set(rec.meta.Load()) // sync(claimed): the check after the copy decides; pairs with makeRoom
+	c.copied.time.Set(rec.time.Load())
+	return b
 }
 
 // account moves on to the sequence behind this one and returns how many were

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/shmbus/shmbus/internal/failpoint"
 	"github.com/shmbus/shmbus/shm"
 )
 
@@ -16,7 +17,7 @@ type Producer struct {
 	entrant
 	parker     atomic.Pointer[Parker] // read by Interrupt
 	max        int
-	fastLimit  uint64 // payloads of this size and more do not take publishBiased; 0: none does
+	fastLimit  uint64 // payloads of this size and more take publishSlow; 0: all do
 	sleepsSeen uint64 // subscribers' sleeps that we have woken already
 	guestsSeen uint64
 	spaceSeen  uint64 // publishers' sleeps that we have woken already
@@ -60,14 +61,7 @@ func (p *Producer) MaxMessage() int { return p.max }
 // at most 20 ms for another publisher that is inside ([ErrStalled]).
 // [ErrFull], [ErrTooLarge], [ErrClosed], [ErrCorrupt].
 func (p *Producer) TryPublish(payload []byte, kind uint32, now int64) (uint64, error) {
-	if seq, ok := p.publishBiased(payload, kind, now); ok {
-		return seq, nil
-	}
-	seq, err := p.publish(tryContext, payload, kind, now)
-	if err == ErrFull {
-		add(&p.block.stats.refused, 1)
-	}
-	return seq, err
+	return p.Publish(tryContext, payload, kind, now)
 }
 
 // impatient is the context of calls that must not block: entering the ring
@@ -84,56 +78,61 @@ var (
 const tryWait = 20 * time.Millisecond
 
 // Publish is TryPublish that waits for space, until ctx ends.
+//
+// What is written out here is the way of a publisher that the ring is biased
+// to, when nothing is due: no PAD, no gate to look at, no word others wait for.
+// It does what publishSlow does, flattened; whatever is odd it leaves to that.
+// One comparison with soft says that nothing is due, also that the record and
+// the next header lie before the end of the ring, since soft does.
+//
+// tail, sequence and soft are read before we are inside. They are ours alone
+// while the ring is biased to us, which the look at bias then confirms.
+//
+// Cost, 64 bytes: 3 shared loads, 8 stores beside the payload's, no call, no
+// locked instruction, no allocation, no system call.
 func (p *Producer) Publish(ctx context.Context, payload []byte, kind uint32, now int64) (uint64, error) {
-	if seq, ok := p.publishBiased(payload, kind, now); ok {
-		return seq, nil
+	n, position := uint64(len(payload)), p.tail
+	extent := extentOf(n)
+	if n >= p.fastLimit || before(p.soft, position+extent+recordHeader) {
+		return p.publishSlow(ctx, payload, kind, now)
 	}
+	active := &p.block.active
+	active.Set(p.generation)            // sync(active): the revoker's membarrier orders this before the next load
+	if p.r.log.bias.Load() != p.owned { // sync(bias): pairs with revoke
+		active.Store(0) // sync(active): pairs with revoke
+		return p.publishSlow(ctx, payload, kind, now)
+	}
+	seq, offset, data := p.sequence, position&p.r.mask, p.r.data
+	rec := shm.Ref[record](data, offset)
+	shm.Ref[record](data, offset+extent).commit.Set(0)
+	rec.sequence.Set(seq)
+	rec.time.Set(uint64(now))
+	rec.meta.Set(packMeta(kind, p.slot))
+	data.CopyIn(offset+recordHeader, payload)
+	p.tail, p.sequence = position+extent, seq+1
+	shm.StoreBoth(&rec.commit, uint64(packCommit(stateCommitted, position, n)), active, 0) // sync(commit), sync(active): pair with Take, revoke
+	p.count(1, n)
+	if p.r.cursors.sleeps.Load() != p.sleepsSeen { // sync(sleeps): pairs with prepareSleep
+		p.wake()
+	}
+	return seq, nil
+}
+
+// publishSlow publishes by any way in and whatever is due.
+func (p *Producer) publishSlow(ctx context.Context, payload []byte, kind uint32, now int64) (uint64, error) {
 	for {
 		seq, err := p.publish(ctx, payload, kind, now)
 		if err != ErrFull {
 			return seq, err
 		}
+		if ctx == tryContext {
+			add(&p.block.stats.refused, 1)
+			return 0, err
+		}
 		if err := p.waitForSpace(ctx, uint64(len(payload))); err != nil {
 			return 0, err
 		}
 	}
-}
-
-// publishBiased publishes if the ring is biased to us and nothing is due: no
-// PAD, no gate to look at, no word others wait for. What it does is what
-// publish does, flattened; whatever is odd it leaves to publish.
-//
-// tail, sequence and soft are read before we are inside. They are ours alone
-// while the ring is biased to us, which the look at bias then confirms.
-//
-// Cost, 64 bytes: 3 shared loads, 9 stores beside the payload's, 1 call of
-// assembly, no locked instruction, no allocation, no system call.
-func (p *Producer) publishBiased(payload []byte, kind uint32, now int64) (uint64, bool) {
-	n, position := uint64(len(payload)), p.tail
-	extent := extentOf(n)
-	offset := position & p.r.mask
-	if n >= p.fastLimit || offset+extent > p.r.capacity || before(p.soft, position+extent+recordHeader) {
-		return 0, false
-	}
-	p.block.active.Set(p.generation)    // sync(active): the revoker's membarrier orders this before the next load
-	if p.r.log.bias.Load() != p.owned { // sync(bias): pairs with revoke
-		p.block.active.Store(0) // sync(active): pairs with revoke
-		return 0, false
-	}
-	seq := p.sequence
-	p.r.at(position + extent).commit.Set(0)
-	rec := shm.Ref[record](p.r.data, offset)
-	rec.sequence.Set(seq)
-	rec.time.Set(uint64(now))
-	rec.meta.Set(packMeta(kind, p.slot))
-	p.r.data.CopyIn(offset+recordHeader, payload)
-	p.tail, p.sequence = position+extent, seq+1
-	shm.StoreBoth(&rec.commit, uint64(packCommit(stateCommitted, position, n)), &p.block.active, 0) // sync(commit), sync(active): pair with Next, revoke
-	p.count(1, n)
-	if p.r.cursors.sleeps.Load() != p.sleepsSeen { // sync(sleeps): pairs with prepareSleep
-		p.wake()
-	}
-	return seq, true
 }
 
 func (p *Producer) publish(ctx context.Context, payload []byte, kind uint32, now int64) (uint64, error) {
@@ -149,9 +148,10 @@ func (p *Producer) publish(ctx context.Context, payload []byte, kind uint32, now
 		p.leave()
 		return 0, err
 	}
+	failpoint.Hit("ring.commit")
 	// The commit, then the way out: before the first store nothing happened,
 	// after it the record is whole.
-	rec.commit.Store(uint64(commit)) // sync(commit): pairs with Next
+	rec.commit.Store(uint64(commit)) // sync(commit): pairs with Take
 	p.leave()
 	p.count(1, uint64(len(payload)))
 	p.wake()
@@ -207,7 +207,7 @@ func (p *Producer) pad(position uint64) {
 	rec.sequence.Set(p.sequence) // of the record behind it
 	rec.time.Set(0)
 	rec.meta.Set(packMeta(0, p.slot))
-	rec.commit.Store(uint64(packCommit(statePad, p.tail, position-p.tail-recordHeader))) // sync(commit): pairs with Next
+	rec.commit.Store(uint64(packCommit(statePad, p.tail, position-p.tail-recordHeader))) // sync(commit): pairs with Take
 	p.tail = position
 }
 
@@ -235,22 +235,48 @@ func (p *Producer) PublishBatch(ctx context.Context, payloads [][]byte, kind uin
 	return done, nil
 }
 
-// publishSome publishes as many as fit in one entry.
+// publishSome publishes as many as fit in one entry. Each record is committed
+// as it is written, so that subscribers read while we write, and a death takes
+// back no more than the one record whose commit word is missing.
+//
+// Cost a message of 64 bytes: 5 stores beside the payload's, no call.
 func (p *Producer) publishSome(ctx context.Context, payloads [][]byte, kind uint32, now int64) (int, error) {
 	if err := p.enter(ctx); err != nil {
 		return 0, err
 	}
 	var bytes uint64
+	meta, data, mask := packMeta(kind, p.slot), p.r.data, p.r.mask
+	position, seq, soft := p.tail, p.sequence, p.soft
 	for i, b := range payloads {
-		rec, commit, err := p.write(b, kind, now)
-		if err != nil {
-			p.leave()
-			p.publishedSome(i, bytes)
-			return i, err
+		n := uint64(len(b))
+		extent := extentOf(n)
+		if before(soft, position+extent+recordHeader) {
+			p.tail, p.sequence = position, seq
+			rec, commit, err := p.write(b, kind, now)
+			if err != nil {
+				p.leave()
+				p.publishedSome(i, bytes)
+				return i, err
+			}
+			rec.commit.Store(uint64(commit)) // sync(commit): pairs with Take
+			position, seq, soft = p.tail, p.sequence, p.soft
+			bytes += n
+			continue
 		}
-		rec.commit.Store(uint64(commit)) // sync(commit): pairs with Next
-		bytes += uint64(len(b))
+		// As in Publish.
+		offset := position & mask
+		rec := shm.Ref[record](data, offset)
+		shm.Ref[record](data, offset+extent).commit.Set(0)
+		rec.sequence.Set(seq)
+		rec.time.Set(uint64(now))
+		rec.meta.Set(meta)
+		data.CopyIn(offset+recordHeader, b)
+		rec.commit.Store(uint64(packCommit(stateCommitted, position, n))) // sync(commit): pairs with Take
+		position += extent
+		seq++
+		bytes += n
 	}
+	p.tail, p.sequence = position, seq
 	p.leave()
 	p.publishedSome(len(payloads), bytes)
 	return len(payloads), nil

@@ -38,6 +38,12 @@ func (w commitWord) length() uint64 { return uint64(w) & 0xffffffff }
 // of reports whether the word belongs to a record at position.
 func (w commitWord) of(position uint64) bool { return uint64(w)>>36 == position>>5&(1<<28-1) }
 
+// head returns tag and state.
+func (w commitWord) head() uint64 { return uint64(w) >> 32 }
+
+// committedAt returns the head of a record at position that is whole.
+func committedAt(position uint64) uint64 { return position>>5&(1<<28-1)<<4 | stateCommitted }
+
 // with returns the word in another state.
 func (w commitWord) with(state uint64) commitWord {
 	return w&^(15<<32) | commitWord(state<<32)
