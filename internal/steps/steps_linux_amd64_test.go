@@ -93,6 +93,27 @@ func enumerate(t *testing.T, sc *scenario) tally {
 	if t.Failed() {
 		return tally{}
 	}
+	if os.Getenv("STEPS_PROFILE") != "" {
+		m := map[string]int{}
+		for _, a := range tr.address {
+			f := runtime.FuncForPC(a)
+			n := "vdso"
+			if f != nil {
+				n = f.Name()
+			}
+			m[n]++
+		}
+		var ks []string
+		for k := range m {
+			ks = append(ks, k)
+		}
+		slices.SortFunc(ks, func(a, b string) int { return m[b] - m[a] })
+		for i, k := range ks {
+			if i < 14 {
+				t.Log(m[k], k)
+			}
+		}
+	}
 	kills := selection(t, tr)
 	sum := tally{instructions: len(tr.boundaries())}
 	var mu sync.Mutex
@@ -195,19 +216,12 @@ func onThread(t *testing.T, f func(w *worker)) {
 // lets the victim die at its end.
 func (w *worker) first(t *testing.T, sc *scenario, tr *trace) {
 	var o outcome
-	func() {
-		defer w.finish(&o)
-		s, err := w.stage(sc, tr)
-		if err == nil {
-			err = w.record(s, tr)
+	for try := 0; ; try++ {
+		o = w.unharmed(sc, tr)
+		if o.err != nil || try == 9 || !tr.preempted() {
+			break
 		}
-		if err == nil && sc.verify != nil {
-			err = sc.verify(s)
-		}
-		if o.err = err; err == nil {
-			w.die(s, 0, false, &o)
-		}
-	}()
+	}
 	switch {
 	case errors.Is(o.err, unix.EPERM) && *every == 0:
 		t.Skipf("this system does not let a process trace its children: %v", o.err)
@@ -217,6 +231,21 @@ func (w *worker) first(t *testing.T, sc *scenario, tr *trace) {
 	for _, p := range o.problems {
 		t.Errorf("%s, killed behind its end: %s", sc.name, p)
 	}
+}
+
+func (w *worker) unharmed(sc *scenario, tr *trace) (o outcome) {
+	defer w.finish(&o)
+	s, err := w.stage(sc, tr)
+	if err == nil {
+		err = w.record(s, tr)
+	}
+	if err == nil && sc.verify != nil {
+		err = sc.verify(s)
+	}
+	if o.err = err; err == nil {
+		w.die(s, 0, false, &o)
+	}
+	return o
 }
 
 // kill plays one boundary, again where the process went another way.

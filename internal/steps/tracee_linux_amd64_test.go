@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"sync/atomic"
@@ -183,49 +184,51 @@ func nap() {
 }
 
 // runTo runs until the thread stands at address for the nth time, not counting
-// that it may stand there now.
+// that it may stand there now. Its breakpoint is a register of the processor,
+// which is the thread's own: another thread that comes by is not stopped, as
+// it would be, for good, by an instruction put there.
 func (t *tracee) runTo(address uintptr, n int) error {
-	for n > 0 {
-		if uintptr(t.regs.Rip) == address {
-			asleep, err := t.step()
-			if asleep {
-				err = t.await()
-			}
-			if err != nil {
-				return err
-			}
-			if uintptr(t.regs.Rip) == address {
-				n--
-				continue
-			}
+	if uintptr(t.regs.Rip) == address && n > 0 {
+		asleep, err := t.step()
+		if asleep {
+			err = t.await()
 		}
-		if err := t.runToNext(address); err != nil {
+		if err != nil {
 			return err
 		}
-		n--
+		if uintptr(t.regs.Rip) == address {
+			n--
+		}
 	}
-	return nil
-}
-
-func (t *tracee) runToNext(address uintptr) error {
-	old := [1]byte{textAt(address)}
-	if _, err := unix.PtracePokeText(t.pid, address, []byte{int3}); err != nil {
+	if n == 0 {
+		return nil
+	}
+	if err := errors.Join(t.setDebugRegister(0, address), t.setDebugRegister(7, 1)); err != nil {
 		return fmt.Errorf("breakpoint at %s: %w", place(address), err)
 	}
-	if err := unix.PtraceCont(t.pid, 0); err != nil {
-		return err
+	for ; n > 0; n-- {
+		if err := unix.PtraceCont(t.pid, 0); err != nil {
+			return err
+		}
+		if err := t.await(); err != nil {
+			return err
+		}
+		if uintptr(t.regs.Rip) != address {
+			return errMissed
+		}
 	}
-	if err := t.await(); err != nil {
-		return err
+	return t.setDebugRegister(7, 0)
+}
+
+// setDebugRegister sets a debug register of the thread: 0 is an address, 7
+// says that it stops.
+func (t *tracee) setDebugRegister(n, value uintptr) error {
+	const debugRegisters = 848 // offset in the kernel's struct user
+	_, _, e := unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_POKEUSR, uintptr(t.pid), debugRegisters+8*n, value, 0, 0)
+	if e != 0 {
+		return e
 	}
-	if uintptr(t.regs.Rip) != address+1 {
-		return errMissed
-	}
-	if _, err := unix.PtracePokeText(t.pid, address, old[:]); err != nil {
-		return err
-	}
-	t.regs.Rip--
-	return unix.PtraceSetRegs(t.pid, &t.regs)
+	return nil
 }
 
 const (
@@ -290,7 +293,8 @@ func (t *tracee) kill() {
 func place(address uintptr) string {
 	f := runtime.FuncForPC(address)
 	if f == nil {
-		return fmt.Sprintf("%#x", address)
+		return fmt.Sprintf("%#x (vDSO)", address)
 	}
-	return fmt.Sprintf("%s+%#x", f.Name(), address-f.Entry())
+	file, line := f.FileLine(address)
+	return fmt.Sprintf("%#x, %s (%s:%d)", address, f.Name(), filepath.Base(file), line)
 }

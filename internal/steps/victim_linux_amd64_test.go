@@ -120,6 +120,7 @@ func play(what string) error {
 	if role.prepare != nil {
 		role.prepare(v)
 	}
+	growStack()
 	v.notes.acked.Store(v.next)
 	v.notes.begun.Store(1)
 	runtime.Breakpoint()
@@ -128,6 +129,18 @@ func play(what string) error {
 	v.notes.returned.Store(1)
 	runtime.Breakpoint()
 	return errors.New("ran on behind its last marker")
+}
+
+// growStack makes the stack large enough for what follows: its growth is tens
+// of thousands of instructions that touch nothing shared.
+//
+//go:noinline
+func growStack() {
+	var room [32 << 10]byte
+	for i := range room {
+		room[i] = byte(i)
+	}
+	runtime.KeepAlive(&room)
 }
 
 // open maps the regions with the rights of the role and takes its seat.

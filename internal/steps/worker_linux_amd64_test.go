@@ -26,10 +26,10 @@ func (b boundary) String() string {
 
 // trace is what a call does when nobody kills it.
 type trace struct {
-	address []uintptr   // of the instruction at each boundary
-	slept   map[int]int // boundaries at which it slept: which sleep
-	acts    []int       // boundaries in whose sleep the worker acted
-	owner   []uintptr   // likewise of the owner, up to where it is left standing
+	address []uintptr    // of the instruction at each boundary
+	slept   map[int]bool // boundaries at which it slept: whether in the runtime
+	acts    []int        // boundaries in whose sleep the worker acted
+	owner   []uintptr    // likewise of the owner, up to where it is left standing
 }
 
 func (tr *trace) boundaries() (list []boundary) {
@@ -140,7 +140,7 @@ func (s *scene) ownerTrace() (list []uintptr, err error) {
 
 // resumeOwner lets the owner finish its call.
 func (s *scene) resumeOwner() {
-	if s.owner == nil || s.ownerNotes.returned.Load() != 0 {
+	if s.owner == nil || s.owner.gone || s.ownerNotes.returned.Load() != 0 {
 		return
 	}
 	s.must(s.owner.toMarker())
@@ -158,7 +158,7 @@ const maxBoundaries = 60000
 // record steps a victim through its call and notes each boundary.
 func (w *worker) record(s *scene, tr *trace) error {
 	t := s.victim
-	tr.slept = map[int]int{}
+	tr.address, tr.acts, tr.slept = nil, nil, map[int]bool{}
 	if err := t.hold(); err != nil {
 		return err
 	}
@@ -176,7 +176,7 @@ func (w *worker) record(s *scene, tr *trace) error {
 			continue
 		}
 		k := len(tr.address) - 1
-		tr.slept[k] = sleeps
+		tr.slept[k] = t.private
 		sleeps++
 		more, err := w.wakeUp(s, tr, k, sleeps)
 		if !more {
@@ -215,6 +215,15 @@ func (w *worker) wakeUp(s *scene, tr *trace, k, sleeps int) (more bool, err erro
 	return true, nil
 }
 
+// preempted reports whether the runtime's scheduler came between, as it may
+// where the process had to wait for long before its other threads were held.
+func (tr *trace) preempted() bool {
+	return slices.ContainsFunc(tr.address, func(a uintptr) bool {
+		f := runtime.FuncForPC(a)
+		return f != nil && f.Name() == "runtime.gopreempt_m"
+	})
+}
+
 // reach brings the victim to a boundary.
 func (w *worker) reach(s *scene, tr *trace, b boundary) error {
 	here := 0
@@ -239,6 +248,11 @@ func (w *worker) reach(s *scene, tr *trace, b boundary) error {
 	}
 	if err := w.advance(s.victim, tr.address, here, b.k); err != nil || !b.asleep {
 		return err
+	}
+	if tr.slept[b.k] { // its other threads would wake it at once
+		if err := s.victim.hold(); err != nil {
+			return err
+		}
 	}
 	asleep, err := s.victim.step()
 	if err == nil && !asleep {
@@ -345,9 +359,8 @@ func (w *worker) die(s *scene, seed int, besides bool, o *outcome) {
 	if sc.owner != nil {
 		if sc.ownerDies {
 			s.killOwner()
-		} else {
-			s.resumeOwner()
 		}
+		s.resumeOwner()
 	}
 	if s.claim != nil {
 		s.claim() // nothing behind it is read before
