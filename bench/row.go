@@ -119,7 +119,7 @@ func (r *Row) cells() []string {
 	}
 	rate := "-"
 	if r.RatePerS > 0 {
-		rate = short(float64(r.RatePerS))
+		rate = Short(float64(r.RatePerS))
 	}
 	cells := []string{
 		r.Mechanism, r.Mode, strconv.Itoa(r.Publishers), strconv.Itoa(r.Subscribers), r.Wait, stamps, rate,
@@ -130,7 +130,7 @@ func (r *Row) cells() []string {
 	}
 	cpu, switches, ratio := "-", "-", "-"
 	if r.CPUNsPerMsg != nil {
-		cpu = nanosText(*r.CPUNsPerMsg)
+		cpu = Nanos(*r.CPUNsPerMsg)
 	}
 	if r.CtxSwitchesPerMg != nil {
 		switches = strconv.FormatFloat(*r.CtxSwitchesPerMg, 'g', 2, 64)
@@ -145,11 +145,11 @@ func shortOr(v *float64) string {
 	if v == nil {
 		return "-"
 	}
-	return short(*v)
+	return Short(*v)
 }
 
-// short is a number with three digits that matter and k, M or G.
-func short(v float64) string {
+// Short is a number with three digits that matter and k, M or G.
+func Short(v float64) string {
 	for _, u := range []struct {
 		unit float64
 		name string
@@ -171,10 +171,11 @@ func nanosOr(v *int64) string {
 	if v == nil {
 		return "-"
 	}
-	return nanosText(float64(*v))
+	return Nanos(float64(*v))
 }
 
-func nanosText(ns float64) string {
+// Nanos is a time with three digits that matter.
+func Nanos(ns float64) string {
 	switch {
 	case ns >= 1e6:
 		return three(ns/1e6) + "ms"
