@@ -64,7 +64,7 @@ func availableMemory(root string) (uint64, string, error) {
 	}
 	v2, v1, err := cgroupPaths(root, 0)
 	if err == nil {
-		for _, m := range memoryMounts(root) {
+		for _, m := range cgroupMounts(root, "memory") {
 			own, kind := v2, cgroupV2
 			if m.v1 {
 				own, kind = v1, cgroupV1
@@ -146,17 +146,17 @@ func cgroupPaths(root string, pid int) (v2, v1 string, err error) {
 	return v2, v1, nil
 }
 
-// cgroupMount is one mounted hierarchy that may limit memory.
+// cgroupMount is one mounted hierarchy.
 type cgroupMount struct {
 	root  string // the cgroup that is seen at point
 	point string
 	v1    bool
 }
 
-// memoryMounts reads /proc/self/mountinfo, see proc_pid_mountinfo(5):
+// cgroupMounts lists the v2 hierarchies and those of one v1 controller. It reads /proc/self/mountinfo, see proc_pid_mountinfo(5):
 //
 //	35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory
-func memoryMounts(root string) []cgroupMount {
+func cgroupMounts(root, controller string) []cgroupMount {
 	b, err := os.ReadFile(filepath.Join(root, "proc/self/mountinfo"))
 	if err != nil {
 		return nil
@@ -169,7 +169,7 @@ func memoryMounts(root string) []cgroupMount {
 			continue
 		}
 		m := cgroupMount{root: unescape(l[3]), point: unescape(l[4]), v1: r[0] == "cgroup"}
-		if r[0] == "cgroup2" || m.v1 && hasWord(r[2], "memory") {
+		if r[0] == "cgroup2" || m.v1 && hasWord(r[2], controller) {
 			all = append(all, m)
 		}
 	}

@@ -276,6 +276,8 @@ type TopicInfo struct {
 	Created     time.Time `json:"created"` // or adopted by this host
 	// Stalled names the stopped participant that the host waits for, if any.
 	Stalled string `json:"stalled,omitempty"`
+	// StalledSince is when it was first seen so.
+	StalledSince time.Time `json:"stalled_since,omitzero"`
 	// Exclusive: one publisher for life. Ended: it has gone, nothing more comes.
 	Exclusive bool `json:"exclusive,omitempty"`
 	Ended     bool `json:"ended,omitempty"`

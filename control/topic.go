@@ -52,7 +52,8 @@ type topic struct {
 	generation  uint32 // the last one given
 	bytes       int64  // memory of all regions
 	logBytes    int64
-	stalled     string
+	stalled     string // by whom the host's own entry was held up
+	stall       stall  // who stands still inside, see stall.go
 	suspect     string // what the last check found, if anything
 	corrupt     string // why the topic is in quarantine, see host_check.go
 }
@@ -273,6 +274,9 @@ func (t *topic) info(waiting int) TopicInfo {
 		LogBytes: t.logBytes, CursorBytes: t.bytes - t.logBytes,
 		Waiting: waiting, Created: t.created, Stalled: t.stalled, Corrupt: t.corrupt,
 		Exclusive: t.options.Exclusive, Ended: t.ring.Ended(),
+	}
+	if t.stall.text != "" {
+		i.Stalled, i.StalledSince = t.stall.text, t.stall.since
 	}
 	t.holders(func(d *holder) {
 		switch {

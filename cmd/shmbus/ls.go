@@ -25,17 +25,18 @@ type topicJSON struct {
 	Subscribers int      `json:"subscribers"`
 	Waiting     int      `json:"waiting"` // subscribers waiting for the topic
 	Quarantined []string `json:"quarantined,omitempty"`
-	Stalled     string   `json:"stalled,omitempty"`
-	Exclusive   bool     `json:"exclusive,omitempty"` // one publisher for life
-	Ended       bool     `json:"ended,omitempty"`     // which has gone
-	Corrupt     string   `json:"corrupt,omitempty"`   // why the topic is in quarantine
+	Stalled     string   `json:"stalled,omitempty"`       // who holds the lock and stands still
+	Since       string   `json:"stalled_since,omitempty"` // when the host first saw it so
+	Exclusive   bool     `json:"exclusive,omitempty"`     // one publisher for life
+	Ended       bool     `json:"ended,omitempty"`         // which has gone
+	Corrupt     string   `json:"corrupt,omitempty"`       // why the topic is in quarantine
 }
 
 func newTopicJSON(i control.TopicInfo) topicJSON {
 	return topicJSON{
 		Topic: i.Name, Capacity: i.Capacity, Schema: i.Schema, Created: timeText(i.Created),
 		LogBytes: i.LogBytes, CursorBytes: i.CursorBytes, Publishers: i.Publishers, Subscribers: i.Subscribers,
-		Waiting: i.Waiting, Quarantined: i.Quarantined, Stalled: i.Stalled, Corrupt: i.Corrupt,
+		Waiting: i.Waiting, Quarantined: i.Quarantined, Stalled: i.Stalled, Since: timeText(i.StalledSince), Corrupt: i.Corrupt,
 		Exclusive: i.Exclusive, Ended: i.Ended,
 	}
 }

@@ -45,7 +45,11 @@ func (t *topicStatJSON) text() string {
 		b.WriteString("  exclusive: one publisher for life\n")
 	}
 	if t.Stalled != "" {
-		fmt.Fprintf(&b, "  stalled: %s\n", t.Stalled)
+		since := ""
+		if t.Since != "" {
+			since = ", since " + t.Since
+		}
+		fmt.Fprintf(&b, "  stalled: %s%s\n", t.Stalled, since)
 	}
 	if t.Corrupt != "" {
 		fmt.Fprintf(&b, "  corrupt, in quarantine: %s\n", t.Corrupt)

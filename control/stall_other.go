@@ -1,0 +1,5 @@
+//go:build !linux
+
+package control
+
+func (p *Peer) kill() error { return unsupported("kill") }
