@@ -3,6 +3,7 @@ package ring
 import (
 	"context"
 
+	"github.com/shmbus/shmbus/internal/failpoint"
 	"github.com/shmbus/shmbus/shm"
 )
 
@@ -61,6 +62,7 @@ func (p *Producer) claim(ctx context.Context, n int, kind uint32, now int64) (Cl
 	p.r.log.busyEnd.Store(p.tail) // sync(busyEnd): pairs with walkPending, abortOrphans
 	busy := packCommit(stateBusy, position, uint64(n))
 	rec.commit.Store(uint64(busy)) // sync(commit): pairs with Take
+	failpoint.Hit("ring.claimed")
 	c := Claim{p: p, rec: rec, busy: busy, position: position, sequence: p.sequence}
 	p.sequence++
 	p.leave()

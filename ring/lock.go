@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/shmbus/shmbus/internal/failpoint"
 	"github.com/shmbus/shmbus/shm"
 )
 
@@ -124,6 +125,7 @@ func (e *entrant) enterSlow(ctx context.Context) error {
 	if err := e.lock(ctx); err != nil {
 		return err
 	}
+	failpoint.Hit("ring.locked")
 	err := e.revoke(ctx)
 	if err == nil {
 		err = e.catchUp()
@@ -259,6 +261,7 @@ func (e *entrant) revoke(ctx context.Context) error {
 	if x != e.identity {
 		e.uncontended = false
 		bias.Store(biasRevoking | uint64(x)) // sync(bias): pairs with enterBiased
+		failpoint.Hit("ring.revoking")
 		add(&e.block.stats.revocations, 1)
 		if err := e.awaitInactive(ctx, x); err != nil {
 			return err
