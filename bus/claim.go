@@ -5,7 +5,6 @@ import (
 	"runtime"
 
 	"github.com/shmbus/shmbus/ring"
-	"github.com/shmbus/shmbus/shm"
 )
 
 // A Claim is room in the ring for one message, to be filled in place and then
@@ -32,11 +31,11 @@ func (p *Publisher) Claim(ctx context.Context, n int) (Claim, error) {
 	claim, err := ring.Claim{}, ctx.Err()
 	if err == nil {
 		if c.config.WhenFull == Block {
-			claim, err = c.producer.Claim(ctx, n, c.kind, shm.Now())
+			claim, err = c.producer.Claim(ctx, n, c.kind, c.now())
 		} else {
-			claim, err = c.producer.TryClaim(n, c.kind, shm.Now())
+			claim, err = c.producer.TryClaim(n, c.kind, c.now())
 			for again(ctx, &err) {
-				claim, err = c.producer.TryClaim(n, c.kind, shm.Now())
+				claim, err = c.producer.TryClaim(n, c.kind, c.now())
 			}
 		}
 	}
@@ -50,7 +49,7 @@ func (p *Publisher) TryClaim(n int) (Claim, error) {
 	if !c.enter(inside) {
 		return Claim{}, p.refused()
 	}
-	claim, err := c.producer.TryClaim(n, c.kind, shm.Now())
+	claim, err := c.producer.TryClaim(n, c.kind, c.now())
 	return p.claimed(claim, err)
 }
 

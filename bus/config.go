@@ -95,6 +95,10 @@ type PublisherConfig struct {
 	// the publisher the topic ends (ErrPublisherGone). ErrExclusive if the
 	// topic has its publisher already, ErrOptions if it is not exclusive.
 	Exclusive bool
+	// NoStamps leaves out the publish time: messages have no Time and no Age,
+	// FromAge takes them for old, and no latency is recorded of them. It saves
+	// this publisher a reading of the clock for each Publish or PublishBatch.
+	NoStamps bool
 	// Kind is given to every message until SetKind; users' own meaning.
 	Kind uint32
 }
@@ -175,6 +179,9 @@ type SubscriberConfig struct {
 	// UntilDrained: Next returns io.EOF once the topic has had a publisher,
 	// has none any more, and everything is read.
 	UntilDrained bool
+	// NoRecording leaves out this subscriber's latency histogram; what it
+	// counts stays.
+	NoRecording bool
 	// NoWait: fail with ErrNoTopic instead of waiting for the topic.
 	NoWait bool
 }

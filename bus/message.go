@@ -26,17 +26,37 @@ type Message struct {
 	// Publisher is the slot of the publisher that published it.
 	Publisher uint16
 
-	time  int64
-	owner *Subscriber // keeps the memory mapped while the message is reachable
+	counter bool        // time is a value of the processor's counter
+	time    int64       // 0: none
+	owner   *Subscriber // keeps the memory mapped while the message is reachable
 }
 
 // Time returns the time of Publish, of PublishBatch for all of its batch, or
-// of Claim, as wall time of now: it was measured with the monotonic clock that
-// all processes of the machine share.
-func (m *Message) Time() time.Time { return time.Unix(0, m.time+shm.WallOffset()) }
+// of Claim, as wall time of now: it was measured with a clock that all
+// processes of the machine share. The zero time if the publisher left it out.
+func (m *Message) Time() time.Time {
+	if m.time == 0 {
+		return time.Time{}
+	}
+	t := m.time
+	if m.counter {
+		t = shm.TSCTime(uint64(t))
+	}
+	return time.Unix(0, t+shm.WallOffset())
+}
 
-// Age returns how long ago the message was published.
-func (m *Message) Age() time.Duration { return time.Duration(shm.Now() - m.time) }
+// Age returns how long ago the message was published; 0 if nobody knows.
+func (m *Message) Age() time.Duration {
+	switch {
+	case m.time == 0:
+		return 0
+	case m.counter:
+		scale := shm.ProcessTSCScale()
+		// Counters of two processors may be a few ticks apart.
+		return time.Duration(scale.Span(uint64(max(int64(shm.TSC())-m.time, 0))))
+	}
+	return time.Duration(shm.Now() - m.time)
+}
 
 // Clone returns a copy that stays valid for ever.
 func (m *Message) Clone() Message {
@@ -46,14 +66,47 @@ func (m *Message) Clone() Message {
 	return c
 }
 
-func message(r *ring.Record, owner *Subscriber) Message {
+func (c *subscriber) message(r *ring.Record, owner *Subscriber) Message {
+	t := r.Time
+	if c.clock.Foreign() {
+		t = c.clock.Time(t)
+	}
 	return Message{
 		Payload:   r.Payload,
 		Sequence:  r.Sequence,
 		Lost:      r.Lost,
 		Kind:      r.Kind,
 		Publisher: r.Publisher,
-		time:      r.Time,
+		counter:   c.counter,
+		time:      t,
 		owner:     owner,
 	}
+}
+
+// stamps give a publisher's messages their publish times.
+type stamps struct {
+	counter bool // by the processor's counter
+	none    bool
+	clock   ring.Clock
+}
+
+func newStamps(r *ring.Ring, none bool) stamps {
+	clock := r.Clock()
+	return stamps{counter: clock.Counter() && !none, none: none, clock: clock}
+}
+
+// now returns the stamp of what is published now. Cost: a reading of the
+// counter, or of the clock.
+func (s *stamps) now() int64 {
+	if s.counter {
+		return int64(shm.TSC())
+	}
+	return s.otherNow()
+}
+
+func (s *stamps) otherNow() int64 {
+	if s.none {
+		return 0
+	}
+	return s.clock.Now()
 }

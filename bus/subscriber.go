@@ -23,6 +23,8 @@ type subscriber struct {
 	participant
 	consumer *ring.Consumer
 	config   SubscriberConfig
+	clock    ring.Clock
+	counter  bool // stamps are values of the processor's counter
 	topic    string
 	asked    uint32 // calls that did not look at their context
 	end      error  // what says that nothing more can come; nil if it is not looked for
@@ -71,7 +73,7 @@ func (s *Subscriber) Next(ctx context.Context) (Message, error) {
 		}
 	}
 	c.exit(lent)
-	return message(&r, s), nil
+	return c.message(&r, s), nil
 }
 
 // Messages returns an iterator over Next. It ends behind the first error,
@@ -127,7 +129,7 @@ func (c *subscriber) call(r ring.Record, last bool) error {
 	if c.closed.Load() != 0 { // sync(bus.guard): in Poll, pairs with shut
 		return ErrClosed
 	}
-	return c.fn(message(&r, nil), last)
+	return c.fn(c.message(&r, nil), last)
 }
 
 // Wait blocks until there may be something for Next or Poll: also loss, an
@@ -237,7 +239,8 @@ func (b *Bus) joinSubscriber(ctx context.Context, topic string, cfg SubscriberCo
 	if err != nil {
 		return nil, err
 	}
-	c := &subscriber{config: cfg, topic: topic}
+	c := &subscriber{config: cfg, topic: topic, clock: g.Ring.Clock()}
+	c.counter = c.clock.Counter()
 	c.each = c.call
 	switch {
 	case cfg.UntilDrained:
@@ -246,7 +249,7 @@ func (b *Bus) joinSubscriber(ctx context.Context, topic string, cfg SubscriberCo
 		c.end = ErrPublisherGone
 	}
 	c.consumer, err = g.Ring.Consumer(g.Slot, g.Gen, g.Attachment, ring.ConsumerOptions{
-		Mode: cfg.Mode, Guest: g.Guest, Wait: cfg.Wait, UntilDrained: cfg.UntilDrained,
+		Mode: cfg.Mode, Guest: g.Guest, Wait: cfg.Wait, UntilDrained: cfg.UntilDrained, NoRecording: cfg.NoRecording,
 	})
 	if err != nil {
 		return nil, errors.Join(err, g.Release())

@@ -41,6 +41,7 @@ func (h *host) checkTopics() {
 }
 
 func (h *host) check(t *topic) {
+	t.host.RefreshClock()
 	h.mu.Lock()
 	corrupt, suspect := t.corrupt != "", t.suspect
 	h.mu.Unlock()

@@ -124,7 +124,7 @@ func (t *topic) await(ctx context.Context) error {
 // topic is gone and the reference too.
 func (h *host) makeTopic(t *topic, m *publishRequest) error {
 	o := ring.Options{Capacity: m.Capacity, Schema: m.Schema, Publishers: m.Publishers,
-		Subscribers: m.Subscribers, Fenced: h.config.Fenced, Exclusive: m.Exclusive, Label: m.Topic}
+		Subscribers: m.Subscribers, Fenced: h.config.Fenced, Exclusive: m.Exclusive, Counter: shm.TSCUsable(), Label: m.Topic}
 	if o.Capacity == 0 {
 		o.Capacity = DefaultCapacity
 	}

@@ -132,7 +132,8 @@ func (s *regionSet) files(role string) (files []*os.File, names []string) {
 func need(g ring.Geometry, guests bool) uint64 {
 	_, data := g.DataRange()
 	_, block := g.PublisherBlock(g.HostSlot())
-	n := g.LogPrefix() + block + data + g.CursorPrefix()
+	_, totals := g.Totals()
+	n := g.LogPrefix() + block + data + g.CursorPrefix() + totals
 	if guests {
 		n += g.CursorPrefix()
 	}
@@ -186,6 +187,9 @@ func (t *topic) allocate() error {
 		return err
 	}
 	if err := r.cursors.rw.Allocate(0, g.CursorPrefix()); err != nil {
+		return err
+	}
+	if err := r.cursors.rw.Allocate(g.Totals()); err != nil {
 		return err
 	}
 	if r.guests.rw == nil {

@@ -43,6 +43,8 @@ type ConsumerOptions struct {
 	Wait  WaitStrategy
 	// UntilDrained: Wait ends also when Drained comes true.
 	UntilDrained bool
+	// NoRecording: no latency histogram. The counters stay.
+	NoRecording bool
 }
 
 // Attachment is where the host attached a subscriber: the position and
@@ -59,7 +61,7 @@ type Record struct {
 	Payload   []byte
 	Sequence  uint64
 	Lost      uint64 // messages lost between this one and the one before
-	Time      int64  // publish time, monotonic nanoseconds
+	Time      int64  // publish time, a stamp of the ring's Clock; 0: none
 	Kind      uint32
 	Publisher uint16 // slot
 }
@@ -91,6 +93,8 @@ type Consumer struct {
 	copied    record      // lossy: its header
 
 	stats           Stats
+	recording       bool
+	recorder        recorder
 	deliveredAtWait uint64 // what stats.Delivered was at the last wait
 	pauses          uint32 // before looking again while spinning
 	spins           spinBudget
@@ -138,6 +142,9 @@ func (r *Ring) Consumer(slot int, generation uint32, a Attachment, o ConsumerOpt
 	if r.options.Exclusive {
 		c.gate = r.cursors.gateNumbers[slot].Load() // sync(gateNumber): pairs with tryStart
 	}
+	if c.recording = !o.NoRecording; c.recording {
+		c.recorder = newRecorder(r.Clock(), c.block)
+	}
 	if g := c.block.generation.Load(); g != generation { // sync(generation): pairs with AddSubscriber
 		return nil, fmt.Errorf("%w: subscriber slot %d is granted to generation %d, not %d", ErrNoSlot, slot, g, generation)
 	}
@@ -164,7 +171,7 @@ type Header struct{ rec *record }
 // Sequence returns the number of the message in its topic.
 func (h Header) Sequence() uint64 { return h.rec.sequence.Load() }
 
-// Time returns the publish time, monotonic nanoseconds.
+// Time returns the publish time, a stamp of the ring's Clock; 0: none.
 func (h Header) Time() int64 { return int64(h.rec.time.Load()) }
 
 // Kind returns what the publisher said it is.
@@ -206,6 +213,9 @@ func (c *Consumer) Take() ([]byte, Header, error) {
 	c.sequence++
 	c.stats.Delivered++
 	c.stats.Bytes += n
+	if c.recording {
+		c.recorder.note(rec.time.Load())
+	}
 	return data.Bytes(offset+recordHeader, n), Header{rec}, nil
 }
 
@@ -220,7 +230,7 @@ func (c *Consumer) takeSlow() ([]byte, Header, error) {
 		return nil, Header{}, c.fail(ErrDetached)
 	}
 	if c.position-c.published > fraction(c.r.capacity) {
-		c.publishCursor()
+		c.Release()
 	}
 	for {
 		rec := c.r.at(c.position)
@@ -240,6 +250,9 @@ func (c *Consumer) takeSlow() ([]byte, Header, error) {
 		c.sequence++
 		c.stats.Delivered++
 		c.stats.Bytes += n
+		if c.recording {
+			c.recorder.note(rec.time.Load())
+		}
 		return c.r.data.Bytes(offset+recordHeader, n), Header{rec}, nil
 	}
 }
@@ -414,6 +427,9 @@ func (c *Consumer) flush() {
 	s.wakeUps.Set(c.stats.WakeUps)
 	s.parks.Set(c.stats.Parks)
 	s.spins.Set(c.stats.Spins)
+	if c.recording {
+		c.recorder.flush()
+	}
 }
 
 // Stats returns the counters.

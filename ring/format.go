@@ -35,6 +35,10 @@ func Format(log, cursors []byte, o Options) error {
 	h.publishers, h.subscribers = uint32(o.Publishers), uint32(o.Subscribers)
 	h.labelLen = uint32(copy(h.label[:], o.Label))
 	h.created = time.Now().UnixNano()
+	if o.Counter {
+		h.clock = clockCounter
+		refreshClock(shm.Overlay[cursorHeader](cursors, 0))
+	}
 	h.tail.Store(o.Start)
 	h.pending.Store(o.Start)
 	h.busyEnd.Store(o.Start)
@@ -84,6 +88,9 @@ func Peek(log []byte) (Options, error) {
 	o := Options{
 		Capacity: h.capacity, Publishers: int(h.publishers), Subscribers: int(h.subscribers),
 		Fenced: h.flags&flagFenced != 0, Exclusive: h.flags&flagExclusive != 0, Start: h.start, Schema: h.schema, ID: h.id,
+	}
+	if o.Counter = h.clock == clockCounter; h.clock > clockCounter {
+		return Options{}, &CorruptError{Region: "log", Offset: 0x80, Got: h.clock, Want: "0 or 1, for publish times in nanoseconds or in ticks"}
 	}
 	n := h.labelLen
 	if n > labelSize {

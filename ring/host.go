@@ -3,6 +3,7 @@ package ring
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/shmbus/shmbus/shm"
@@ -44,6 +45,8 @@ type Host struct {
 	r    *Ring
 	turn chan struct{} // held while the entrant is in use
 	e    entrant
+
+	folding sync.Mutex // held while a slot is added to the totals and freed
 }
 
 // Host returns the host's hand with the generation that this host was given
@@ -78,6 +81,7 @@ func (h *Host) TakeOver() (uint32, error) {
 	h.e = newEntrant(h.r, slot, gen)
 	h.e.block.generation.Store(gen)
 	h.r.log.hostGeneration.Store(gen) // sync(hostGeneration): pairs with HostGeneration
+	h.RefreshClock()
 	h.Wake()
 	return gen, nil
 }
@@ -200,12 +204,13 @@ func (h *Host) find(s Start) (Attachment, error) {
 		return Attachment{}, fmt.Errorf("%w: asked for sequence %d, the next one is %d", ErrBadStart, s.Sequence, end.Sequence)
 	}
 	// The sparse index gives 1/64 of the ring; the records do the rest.
+	clock := h.r.Clock()
 	enough := func(rec *record) bool {
 		switch s.Kind {
 		case StartSequence:
 			return !before(rec.sequence.Load(), s.Sequence)
 		case StartAge:
-			return int64(rec.time.Load()) >= shm.Now()-int64(s.Age)
+			return clock.since(int64(rec.time.Load()), s.Age)
 		}
 		return true
 	}
@@ -252,7 +257,12 @@ func (h *Host) RemoveSubscriber(slot int, gen uint32, guest bool) {
 	default:
 		h.r.ungate(slot, gen)
 	}
-	granted[slot/64].And(^(uint64(1) << (slot % 64))) // sync(slots): pairs with Subscribers
+	clear := func() { granted[slot/64].And(^(uint64(1) << (slot % 64))) } // sync(slots): pairs with Subscribers
+	if guest {
+		clear()
+	} else {
+		h.free(foldedIdentity(foldedSubscriber, slot, gen), func(t *Totals) { t.addSubscriber(h.r.subscriber(slot, false)) }, clear)
+	}
 	h.Wake()
 }
 

@@ -21,8 +21,10 @@ import (
 //	cursor region       mapped read-write by subscribers, read-only by publishers
 //	0x0000  cursor header                               4096 bytes
 //	0x1000  subscriber blocks, 4096 bytes each          one a slot
+//	        totals blocks, 4096 bytes each              two, written by the host alone
 //
-//	guest region        laid out as a cursor region; guests write it, nobody trusts it
+//	guest region        laid out as a cursor region; guests write it, nobody trusts it,
+//	                    and it has no totals
 //
 // The memory of a block is allocated when its slot is granted. Reading a block
 // that is not granted would allocate it: the bitmaps say which are.
@@ -33,7 +35,7 @@ const (
 
 	// LayoutVersion is the version of all that this file states. Regions of
 	// another version are refused, with both versions named.
-	LayoutVersion = 1
+	LayoutVersion = 2
 
 	pageSize   = 4096
 	headerPage = pageSize
@@ -48,6 +50,9 @@ const (
 
 	flagFenced    = 1 << 0
 	flagExclusive = 1 << 1
+
+	clockMonotonic = 0 // publish times are CLOCK_MONOTONIC nanoseconds
+	clockCounter   = 1 // publish times are values of the processor's counter, see clock.go
 )
 
 // logHeader is the first page of the log region.
@@ -78,7 +83,8 @@ type logHeader struct {
 	labelLen    uint32
 	created     int64
 	label       [labelSize]byte
-	clock       [16]uint64 // zero: publish times are CLOCK_MONOTONIC nanoseconds
+	clock       uint64 // what publish times are
+	_           [15]uint64
 
 	hostGeneration  shm.Word32
 	_               [4]byte
@@ -165,7 +171,8 @@ type publisherBlock struct {
 	_          [3840 - 16*8]byte
 }
 
-// publisherStats are plain single-writer counters.
+// publisherStats are plain counters, written by one party.
+// sync(stats): no order among them; pairs with PublisherCounters.add.
 type publisherStats struct {
 	_ structs.HostLayout
 
@@ -179,7 +186,8 @@ type publisherStats struct {
 	contended    shm.Word64
 	batches      shm.Word64
 	wakes        shm.Word64
-	_            [6]uint64
+	stalls       shm.Word64
+	_            [5]uint64
 }
 
 var (
@@ -195,6 +203,7 @@ var (
 //	0x100  space doorbell: subscribers, when a publisher waits for space
 //	0x200  exclusive rings: gates, and who is here, in place of those in the log header; the host alone
 //	0x400  exclusive rings: gate numbers: of the reliable subscriber of each slot, 0 when it is detached
+//	0x800  scale of the publish times, and which slot was last added to the totals: the host alone
 type cursorHeader struct {
 	_ structs.HostLayout
 
@@ -214,7 +223,20 @@ type cursorHeader struct {
 	ended       shm.Word32 // generation of the exclusive publisher once it has gone
 	_           [388]byte
 	gateNumbers [maxSubscribers]shm.Word32
-	_           [2048]byte
+	scales      shm.Word64 // how many were published; the last one is in scale[scales&1]
+	scale       [2]scaleWords
+	folded      shm.Word64 // see totals.go
+	_           [0x800 - 64]byte
+}
+
+// scaleWords make nanoseconds of the counter: shm.TSCScale.
+// sync(scale): valid once scales says so; pairs with refreshClock.
+type scaleWords struct {
+	_ structs.HostLayout
+
+	counter    shm.Word64
+	nanos      shm.Word64
+	multiplier shm.Word64
 }
 
 var (
@@ -226,6 +248,8 @@ var (
 	_ [0x238]byte    = [unsafe.Offsetof(cursorHeader{}.subscriberSlots)]byte{}
 	_ [0x278]byte    = [unsafe.Offsetof(cursorHeader{}.ended)]byte{}
 	_ [0x400]byte    = [unsafe.Offsetof(cursorHeader{}.gateNumbers)]byte{}
+	_ [0x800]byte    = [unsafe.Offsetof(cursorHeader{}.scales)]byte{}
+	_ [0x838]byte    = [unsafe.Offsetof(cursorHeader{}.folded)]byte{}
 )
 
 // subscriberBlock belongs to one subscriber slot.
@@ -250,11 +274,12 @@ type subscriberBlock struct {
 	_          [32]byte
 	stats      subscriberStats
 	_          [0x300 - 16*8]byte
-	buckets    [bucketCount]shm.Word64
+	buckets    [bucketCount]shm.Word64 // sync(stats): pairs with endRun, SubscriberCounters.add
 	_          [704]byte
 }
 
-// subscriberStats are plain single-writer counters.
+// subscriberStats are plain counters, written by one party.
+// sync(stats): no order among them; pairs with SubscriberCounters.add.
 type subscriberStats struct {
 	_ structs.HostLayout
 
@@ -266,7 +291,8 @@ type subscriberStats struct {
 	wakeUps     shm.Word64
 	parks       shm.Word64
 	spins       shm.Word64
-	_           [8]uint64
+	latency     shm.Word64 // nanoseconds, of all that are in the buckets
+	_           [7]uint64
 }
 
 var (
@@ -276,12 +302,40 @@ var (
 	_ [0x400]byte    = [unsafe.Offsetof(subscriberBlock{}.buckets)]byte{}
 )
 
+// totalsBlock is what the participants that have left had counted. There are
+// two: the host writes one while the other is valid, see totals.go.
+//
+//	0x000  the sum of the statistics of publishers
+//	0x080  of subscribers
+//	0x100  what the host counts
+//	0x400  of their latency histograms
+//
+// sync(folded): valid once folded says so; pairs with Statistics.
+type totalsBlock struct {
+	_ structs.HostLayout
+
+	publishers  publisherStats
+	subscribers subscriberStats
+	repairs     shm.Word64
+	orphans     shm.Word64
+	_           [0x300 - 16]byte
+	buckets     [bucketCount]shm.Word64
+	_           [704]byte
+}
+
+var (
+	_ [pageSize]byte = [unsafe.Sizeof(totalsBlock{})]byte{}
+	_ [0x080]byte    = [unsafe.Offsetof(totalsBlock{}.subscribers)]byte{}
+	_ [0x100]byte    = [unsafe.Offsetof(totalsBlock{}.repairs)]byte{}
+	_ [0x400]byte    = [unsafe.Offsetof(totalsBlock{}.buckets)]byte{}
+)
+
 // record is the header of a record; its payload follows. Records begin at
 // multiples of 32 and never straddle the end of the ring.
 //
 //	0x00  commit word: length 32 | state 4 | position tag 28, see record.go
 //	0x08  sequence: number of the message in its topic
-//	0x10  publish time, monotonic nanoseconds
+//	0x10  publish time, as the log header's clock says; 0: none
 //	0x18  kind 32 (the user's) | publisher slot 16 | flags 16
 //	0x20  payload, padded to a multiple of 32
 type record struct {

@@ -116,7 +116,7 @@ func TestHotWordsApart(t *testing.T) {
 			unsafe.Offsetof(h.claimed), unsafe.Offsetof(h.doorbell), unsafe.Offsetof(h.spaceSleeps), unsafe.Offsetof(h.pendingDoorbell), unsafe.Offsetof(h.index),
 		},
 		{unsafe.Offsetof(p.active), unsafe.Offsetof(p.generation), unsafe.Offsetof(p.stats), pageSize},
-		{unsafe.Offsetof(c.magic), unsafe.Offsetof(c.sleeps), unsafe.Offsetof(c.spaceDoorbell), pageSize},
+		{unsafe.Offsetof(c.magic), unsafe.Offsetof(c.sleeps), unsafe.Offsetof(c.spaceDoorbell), unsafe.Offsetof(c.scales), pageSize},
 		{unsafe.Offsetof(s.cursor), unsafe.Offsetof(s.generation), unsafe.Offsetof(s.stats), unsafe.Offsetof(s.buckets)},
 	} {
 		for i := 1; i < len(words); i++ {
@@ -137,8 +137,9 @@ func TestGeometry(t *testing.T) {
 	if last, size := g.PublisherBlock(g.HostSlot()); last+size != off || off+n != g.LogSize() || n != 1<<20 {
 		t.Errorf("the records begin at %d, behind the host's block at %d", off, last)
 	}
-	if last, size := g.SubscriberBlock(MaxSubscribers - 1); last+size != g.CursorSize() {
-		t.Errorf("the last subscriber block ends at %d of %d", last+size, g.CursorSize())
+	last, size := g.SubscriberBlock(MaxSubscribers - 1)
+	if totals, n := g.Totals(); last+size != totals || totals+n != g.CursorSize() {
+		t.Errorf("the last subscriber block ends at %d, the totals begin at %d of %d", last+size, totals, g.CursorSize())
 	}
 	for name, change := range map[string]func(*Options){
 		"capacity 0":           func(o *Options) { o.Capacity = 0 },
@@ -191,6 +192,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"capacity", func() func() { h.capacity += 32; return func() { h.capacity -= 32 } }, ErrCorrupt, "capacity"},
 		{"another capacity", func() func() { h.capacity *= 2; return func() { h.capacity /= 2 } }, ErrCorrupt, "region of"},
 		{"start", func() func() { h.start++; return func() { h.start-- } }, ErrCorrupt, "multiple of 32"},
+		{"clock", func() func() { h.clock = 2; return func() { h.clock = 0 } }, ErrCorrupt, "0 or 1"},
 		{"label", func() func() { h.labelLen = 65; return func() { h.labelLen = 5 } }, ErrCorrupt, "label"},
 		{"publishers", func() func() { h.publishers = 0; return func() { h.publishers = sitePublishers } }, ErrCorrupt, "slots"},
 		{"cursor magic", func() func() { c.magic.Add(1); return func() { c.magic.Add(^uint64(0)) } }, ErrNotRing, "cursors"},

@@ -232,6 +232,7 @@ func (e *entrant) blockedBy(ctx context.Context, identity uint32) error {
 	}
 	if err := ctx.Err(); err != nil {
 		slot := identitySlot(identity)
+		add(&e.block.stats.stalls, 1)
 		return &StalledError{Slot: slot, Name: e.r.publisherName(slot), Cause: err}
 	}
 	return nil

@@ -72,6 +72,9 @@ func (c *Consumer) takeLossy() ([]byte, Header, error) {
 		c.lost, c.carry = lost+c.carry, 0
 		c.stats.Delivered++
 		c.stats.Bytes += uint64(len(payload))
+		if c.recording {
+			c.recorder.note(c.copied.time.Load()) // sync(commit): our own copy; pairs with nobody
+		}
 		if c.position-c.published > fraction(c.r.capacity) {
 			c.Release()
 		}

@@ -24,6 +24,9 @@ type Options struct {
 	Schema      uint32 // the user's schema version
 	Label       string // at most 64 bytes; the topic's name
 	ID          uint64 // pairs the regions of one ring; not 0
+	// Counter: publish times are values of the processor's counter, which is
+	// quicker to read than a clock; only where shm.TSCUsable.
+	Counter bool
 }
 
 // Geometry says how large the regions of a ring are and where the parts are
@@ -75,7 +78,16 @@ func (g Geometry) LogSize() int64 {
 }
 
 // CursorSize returns the size of the cursor region, and of the guest region.
-func (g Geometry) CursorSize() int64 { return headerPage + int64(g.subscribers)*blockSize }
+func (g Geometry) CursorSize() int64 {
+	off, n := g.Totals()
+	return off + n
+}
+
+// Totals returns where the totals are in the cursor region. They need memory
+// when the ring is made; in a guest region they are never used.
+func (g Geometry) Totals() (off, n int64) {
+	return headerPage + int64(g.subscribers)*blockSize, 2 * blockSize
+}
 
 // LogPrefix returns how many bytes at the start of the log region need memory
 // when the ring is made; publisher blocks get theirs when they are granted.

@@ -21,41 +21,51 @@ func (h *Host) RemovePublisher(slot int, gen uint32) error {
 		h.finish(slot, gen)
 		return nil
 	}
-	r.freeLock(slot, gen)
+	inside := r.freeLock(slot, gen)
 	// Claims carry the slot, not its generation: the slot is granted again
 	// only once all of them are aborted.
-	err := r.abortOrphans(slot)
+	orphans, err := r.abortOrphans(slot)
 	if err == nil {
-		r.log.publisherSlots.And(^(uint64(1) << slot)) // sync(slots): pairs with Publishers, Counts
+		h.free(foldedIdentity(foldedPublisher, slot, gen), func(t *Totals) {
+			t.addPublisher(r.publisher(slot))
+			if t.Orphans += orphans; inside || orphans > 0 {
+				t.Repairs++
+			}
+		}, func() {
+			r.log.publisherSlots.And(^(uint64(1) << slot)) // sync(slots): pairs with Publishers, Counts
+		})
 	}
 	h.Wake() // doorbells first, whether or not it owned anything
 	return err
 }
 
-// freeLock takes the lock words from a dead participant.
-func (r *Ring) freeLock(slot int, gen uint32) {
+// freeLock takes the lock words from a dead participant, and reports whether
+// it was inside.
+func (r *Ring) freeLock(slot int, gen uint32) bool {
 	id := identityOf(slot, gen)
 	// Not inside any more: who revokes it may go on.
-	r.publisher(slot).active.CompareAndSwap(gen, 0) // sync(active), sync(bias), sync(mutex): pair with enterBiased, revoke, lock
+	inside := r.publisher(slot).active.CompareAndSwap(gen, 0) // sync(active), sync(bias), sync(mutex): pair with enterBiased, revoke, lock
 	for {
 		word := r.log.mutex.Load()
 		if word&identityBits != id {
 			break
 		}
 		if r.log.mutex.CompareAndSwap(word, 0) { // contenders add waiters meanwhile
+			inside = true
 			break
 		}
 	}
 	for _, b := range []uint64{biasOwned | uint64(id), biasRevoking | uint64(id)} {
 		r.log.bias.CompareAndSwap(b, 0)
 	}
+	return inside
 }
 
-// abortOrphans aborts the open claims of a dead publisher. Live publishers go
+// abortOrphans aborts the open claims of a dead publisher, and counts them. Live publishers go
 // on meanwhile: after a header and its owner were read, pending is read again;
 // if it has passed the header, others may have overwritten it, and the walk
 // begins again from there.
-func (r *Ring) abortOrphans(slot int) error {
+func (r *Ring) abortOrphans(slot int) (aborted uint64, err error) {
 	h := r.log
 	end := h.busyEnd.Load()  // sync(busyEnd): pairs with claim
 	from := h.pending.Load() // sync(pending): pairs with walkPending
@@ -68,15 +78,15 @@ func (r *Ring) abortOrphans(slot int) error {
 			continue
 		}
 		if w.state() == stateFree {
-			return nil
+			return aborted, nil
 		}
 		if !w.of(p) || !w.whole(p&r.mask, r.capacity) || steps > 4*r.capacity/recordAlign {
-			return fmt.Errorf("repair of publisher slot %d: %w", slot, r.corrupt(p, w, "a record"))
+			return aborted, fmt.Errorf("repair of publisher slot %d: %w", slot, r.corrupt(p, w, "a record"))
 		}
-		if w.state() == stateBusy && int(owner) == slot {
-			rec.commit.CompareAndSwap(uint64(w), uint64(w.with(stateAborted))) // sync(commit): pairs with Next
+		if w.state() == stateBusy && int(owner) == slot && rec.commit.CompareAndSwap(uint64(w), uint64(w.with(stateAborted))) { // sync(commit): pairs with Next
+			aborted++
 		}
 		p += w.extent()
 	}
-	return nil
+	return aborted, nil
 }

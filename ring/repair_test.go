@@ -102,7 +102,8 @@ var hosts = []struct {
 	}},
 	{"host dies behind the claims", func(w *wreck) error {
 		w.ring.freeLock(w.victim.slot, w.victim.generation)
-		return errors.Join(w.ring.abortOrphans(w.victim.slot), w.successor())
+		_, err := w.ring.abortOrphans(w.victim.slot)
+		return errors.Join(err, w.successor())
 	}},
 }
 

@@ -2,6 +2,7 @@ package ring
 
 import (
 	"math/bits"
+	"time"
 
 	"github.com/shmbus/shmbus/shm"
 )
@@ -95,29 +96,37 @@ func (r *Ring) peekEnd(tail, sequence uint64) (uint64, uint64) {
 	return tail, sequence
 }
 
+// PublisherCounters are what publishers count.
+type PublisherCounters struct {
+	Published    uint64 // messages
+	Bytes        uint64 // of payload
+	Refused      uint64 // attempts that found the ring full
+	Dropped      uint64 // messages, by the publisher's own policy
+	Aborted      uint64 // claims
+	BlockedNanos uint64 // waited for space
+	Revocations  uint64 // of another's bias
+	Contended    uint64 // times that somebody else was inside
+	Batches      uint64 // calls of PublishBatch that published something, one more for each wait within
+	Wakes        uint64 // times that sleeping subscribers were woken
+	Stalls       uint64 // waits for somebody inside that were given up
+}
+
 // PublisherInfo is one granted publisher slot and its counters.
 type PublisherInfo struct {
-	Slot         int
-	Gen          uint32
-	Member       uint64
-	Name         string
-	Published    uint64
-	Bytes        uint64
-	Refused      uint64
-	Dropped      uint64
-	Aborted      uint64
-	BlockedNanos uint64
-	Revocations  uint64
-	Contended    uint64
-	Batches      uint64
-	Wakes        uint64
+	Slot   int
+	Gen    uint32
+	Member uint64
+	Name   string
+	PublisherCounters
 }
 
 // Publishers lists the granted publisher slots. Read-only mappings suffice.
-func (r *Ring) Publishers() []PublisherInfo {
-	var list []PublisherInfo
+func (r *Ring) Publishers() []PublisherInfo { return r.listPublishers(nil, 0) }
+
+// listPublishers leaves out the slot whose identity is folded: it has left.
+func (r *Ring) listPublishers(list []PublisherInfo, folded uint64) []PublisherInfo {
 	if r.Ended() {
-		return nil
+		return list
 	}
 	for set := r.log.publisherSlots.Load(); set != 0; set &= set - 1 { // sync(slots): pairs with AddPublisher
 		n := bits.TrailingZeros64(set)
@@ -125,48 +134,61 @@ func (r *Ring) Publishers() []PublisherInfo {
 			break
 		}
 		b := r.publisher(n)
-		s := &b.stats // sync(stats): pairs with count
-		list = append(list, PublisherInfo{
-			Slot: n, Gen: b.generation.Load(), Member: b.member, Name: nameOf(b.name, b.nameLen),
-			Published: s.published.Load(), Bytes: s.bytes.Load(), Refused: s.refused.Load(), Dropped: s.dropped.Load(),
-			Aborted: s.aborted.Load(), BlockedNanos: s.blockedNanos.Load(), Revocations: s.revocations.Load(),
-			Contended: s.contended.Load(), Batches: s.batches.Load(), Wakes: s.wakes.Load(),
-		})
+		i := PublisherInfo{Slot: n, Gen: b.generation.Load(), Member: b.member, Name: nameOf(b.name, b.nameLen)}
+		if foldedIdentity(foldedPublisher, n, i.Gen) == folded {
+			continue
+		}
+		i.add(&b.stats)
+		list = append(list, i)
 	}
 	return list
 }
 
+// SubscriberCounters are what subscribers count. They are stored at the end of
+// a batch and before any wait.
+type SubscriberCounters struct {
+	Delivered   uint64 // messages
+	Bytes       uint64 // of payload
+	LostPolling uint64 // messages overwritten before they were read
+	LostReading uint64 // messages lost with one overwritten while it was read
+	AbortedSeen uint64 // claims given up, stepped over
+	WakeUps     uint64 // ends of sleeps
+	Parks       uint64 // sleeps
+	Spins       uint64 // times that it looked again for a while before a sleep
+	Latency     Histogram
+}
+
+// Lost is the sum of both kinds of loss.
+func (c *SubscriberCounters) Lost() uint64 { return c.LostPolling + c.LostReading }
+
 // SubscriberInfo is one granted subscriber or guest slot and its counters.
 type SubscriberInfo struct {
-	Slot        int
-	Gen         uint32
-	Member      uint64
-	Name        string
-	Mode        Mode
-	Guest       bool
-	Gating      bool // holds publishers back
-	MaxLag      uint64
-	Position    uint64 // its cursor: everything before is read
-	Sequence    uint64 // of the next message it reads, as of its cursor
-	Delivered   uint64
-	Bytes       uint64
-	Lost        uint64
-	AbortedSeen uint64
-	WakeUps     uint64
-	Parks       uint64
+	Slot     int
+	Gen      uint32
+	Member   uint64
+	Name     string
+	Mode     Mode
+	Guest    bool
+	Gating   bool // holds publishers back
+	MaxLag   uint64
+	Position uint64 // its cursor: everything before is read
+	Sequence uint64 // of the next message it reads, as of its cursor
+	Lag      uint64 // messages it has not read; only of Statistics
+	SubscriberCounters
 }
 
 // Subscribers lists the granted subscriber and guest slots. Read-only mappings
 // suffice.
 func (r *Ring) Subscribers() []SubscriberInfo {
-	list := r.listSubscribers(nil, false)
+	list := r.listSubscribers(nil, false, 0)
 	if r.guests != nil {
-		list = r.listSubscribers(list, true)
+		list = r.listSubscribers(list, true, 0)
 	}
 	return list
 }
 
-func (r *Ring) listSubscribers(list []SubscriberInfo, guest bool) []SubscriberInfo {
+// listSubscribers leaves out the slot whose identity is folded: it has left.
+func (r *Ring) listSubscribers(list []SubscriberInfo, guest bool, folded uint64) []SubscriberInfo {
 	granted := r.grantedSubscribers(guest)
 	for i := range granted {
 		for set := granted[i].Load(); set != 0; set &= set - 1 { // sync(slots): pairs with AddSubscriber
@@ -175,17 +197,73 @@ func (r *Ring) listSubscribers(list []SubscriberInfo, guest bool) []SubscriberIn
 				break
 			}
 			b := r.subscriber(n, guest)
-			s := &b.stats
+			gen := b.generation.Load()
+			if !guest && foldedIdentity(foldedSubscriber, n, gen) == folded {
+				continue
+			}
 			list = append(list, SubscriberInfo{
-				Slot: n, Gen: b.generation.Load(), Member: b.member, Name: nameOf(b.name, b.nameLen), Mode: Mode(b.mode), Guest: guest,
+				Slot: n, Gen: gen, Member: b.member, Name: nameOf(b.name, b.nameLen), Mode: Mode(b.mode), Guest: guest,
 				Gating: !guest && r.gateOf(n) != 0, MaxLag: b.maxLag, Position: b.cursor.Load(), Sequence: b.sequence.Load(),
-				Delivered: s.delivered.Load(), Bytes: s.bytes.Load(), Lost: s.lostPolling.Load() + s.lostReading.Load(),
-				AbortedSeen: s.aborted.Load(), WakeUps: s.wakeUps.Load(), Parks: s.parks.Load(),
 			})
+			list[len(list)-1].add(&b.stats, &b.buckets)
 		}
 	}
 	return list
 }
+
+// Statistics is all there is to know of a ring, at about one moment.
+type Statistics struct {
+	Stat
+	Counts
+	Created     time.Time
+	Publishers  []PublisherInfo
+	Subscribers []SubscriberInfo
+	Totals      Totals
+}
+
+// Statistics reads everything into s, whose slices it uses again. Everybody is
+// counted once, whoever leaves meanwhile. Read-only mappings suffice; nobody is
+// held up. Cost: about a microsecond a subscriber.
+func (r *Ring) Statistics(s *Statistics) {
+	for range maxReadings {
+		word := r.cursors.folded.Load() // sync(folded): before what it is about; pairs with free
+		s.Totals = Totals{}
+		r.totalsBlock(word >> foldedCount).read(&s.Totals)
+		s.Publishers = r.listPublishers(s.Publishers[:0], word&foldedBits)
+		s.Subscribers = r.listSubscribers(s.Subscribers[:0], false, word&foldedBits)
+		shm.FenceLoadLoad()
+		if r.cursors.folded.Load() == word {
+			break
+		}
+	}
+	if r.guests != nil {
+		s.Subscribers = r.listSubscribers(s.Subscribers, true, 0)
+	}
+	s.Stat, s.Counts = r.Stat(), r.Counts() // after the subscribers, so that no lag is below zero
+	s.Created = time.Unix(0, r.log.created)
+	s.Totals.addPublisher(r.publisher(r.geometry.HostSlot()))
+	switch {
+	case !r.options.Exclusive:
+		for i := range s.Publishers {
+			s.Totals.Publishers.sum(&s.Publishers[i].PublisherCounters)
+		}
+	case s.PublishersEver > 0:
+		s.Totals.addPublisher(r.publisher(0)) // which stays when it has left
+	}
+	for i := range s.Subscribers {
+		c := &s.Subscribers[i]
+		if before(c.Sequence, s.Sequence) {
+			c.Lag = s.Sequence - c.Sequence
+		}
+		if !c.Guest {
+			s.Totals.Subscribers.sum(&c.SubscriberCounters)
+		}
+	}
+}
+
+// maxReadings is how often Statistics begins again. Participants do not come
+// and go so quickly.
+const maxReadings = 100
 
 func (r *Ring) grantedSubscribers(guest bool) *[4]shm.Word64 {
 	if guest {

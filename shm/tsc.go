@@ -1,6 +1,7 @@
 package shm
 
 import (
+	"math"
 	"math/bits"
 	"os"
 	"strings"
@@ -51,6 +52,9 @@ func (s TSCScale) Span(ticks uint64) int64 {
 // Ticks returns how many ticks a number of nanoseconds takes, rounded down.
 func (s TSCScale) Ticks(nanos int64) uint64 {
 	high, low := uint64(nanos)>>32, uint64(nanos)<<32
+	if high >= s.Multiplier {
+		return math.MaxUint64 // no counter is that quick
+	}
 	quotient, _ := bits.Div64(high, low, s.Multiplier)
 	return quotient
 }

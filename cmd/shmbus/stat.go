@@ -163,7 +163,7 @@ func newTopicStat(o *control.Observation) topicStatJSON {
 	for _, s := range subscribers {
 		j := subscriberJSON{
 			Slot: s.Slot, Name: s.Name, Mode: "reliable", Guest: s.Guest, Gating: s.Gating, MaxLag: s.MaxLag,
-			Position: s.Position, Sequence: s.Sequence, Delivered: s.Delivered, Bytes: s.Bytes, Lost: s.Lost,
+			Position: s.Position, Sequence: s.Sequence, Delivered: s.Delivered, Bytes: s.Bytes, Lost: s.Lost(),
 			Aborted: s.AbortedSeen, WakeUps: s.WakeUps, Parks: s.Parks,
 		}
 		if s.Mode == ring.Lossy {

@@ -112,8 +112,8 @@ class Client:
 
 class Ring:
     """The regions of a topic, and this subscriber's place in them."""
-    def __init__(self, grant, fds, lossy):
-        self.grant, self.fds, self.lossy = grant, fds, lossy
+    def __init__(self, grant, fds, lossy, times):
+        self.grant, self.fds, self.lossy, self.times = grant, fds, lossy, times
         self.name = {k: grant[k] for k in ("topic", "ring", "role", "slot", "generation")}
         log, cur = (fds[grant["regions"].index(name)] for name in ("log", "cursors"))
         for fd in (log, cur):  # 1034: F_GET_SEALS; 7: SEAL, SHRINK, GROW. From here on the sizes are fixed
@@ -126,11 +126,11 @@ class Ring:
         self.cq, self.ci = memoryview(self.cur_map).cast("Q"), memoryview(self.cur_map).cast("I")
         self.cap, pubs, subs = q[0x10 // 8], i[0x2c // 4], i[0x30 // 4]
         cap, self.data, slot = self.cap, 4096 + (pubs + 1) * 4096, grant["slot"]
-        if (q[0] != 0x31474f4c53424d53 or i[2] != 1 or self.cq[0] != 0x3152554353424d53 or self.ci[2] != 1
+        if (q[0] != 0x31474f4c53424d53 or i[2] != 2 or self.cq[0] != 0x3152554353424d53 or self.ci[2] != 2
                 or q[4] != grant["ring"] or self.cq[2] != grant["ring"] or self.ci[3] != subs
                 or not 4096 <= cap <= 1 << 32 or cap & (cap - 1) or not 1 <= pubs <= 64 or not slot < subs <= 256
-                or len(self.log_map) != self.data + cap or len(self.cur_map) != 4096 + subs * 4096):
-            raise Failed("these are not the regions of a ring of layout 1")
+                or len(self.log_map) != self.data + cap or len(self.cur_map) != 4096 + (subs + 2) * 4096):
+            raise Failed("these are not the regions of a ring of layout 2")
         self.pos, self.seq = grant["position"], grant["sequence"]
         self.gate, self.block = 0x800 // 4 + slot, (0x1000 + slot * 0x1000) // 8
         self.bell_addr = ctypes.addressof(ctypes.c_uint32.from_buffer(self.cur_map, 0x100))
@@ -160,7 +160,19 @@ class Ring:
                 or ext > (self.cap if state == PAD else self.cap // 4)):
             return None, 0, 0, b""
         body = self.log_map[at + 32:at + 32 + length] if state == COMMITTED else b""  # a copy
+        if self.times and state == COMMITTED:
+            body = b"%.6f " % self.when(self.q[at // 8 + 2]) + body
         return state, self.q[at // 8 + 1], ext, body
+
+    def when(self, stamp):
+        """A publish time in seconds since 1970; 0 if there is none."""
+        cq, n = self.cq, -1
+        while stamp and self.q[0x80 // 8] and n != cq[0x800 // 8]:  # not nanoseconds but a counter: the host has the scale
+            n = cq[0x800 // 8]
+            counter, nanos, multiplier = cq[(at := 0x808 // 8 + n % 2 * 3):at + 3]
+        if n >= 0:
+            stamp = nanos + ((stamp - counter + (1 << 63) & M64) - (1 << 63)) * multiplier // (1 << 32)
+        return stamp and (stamp + time.time_ns() - time.monotonic_ns()) / 1e9
 
     def check_gate(self):
         if self.i[self.gate] != self.grant["generation"]:
@@ -223,7 +235,7 @@ def subscribe(client, args):
         try:
             client.connect()
             grant, fds = client.ask("subscribe", topic=args.topic, mode=mode, start={"from": args.start})
-            return Ring(grant, fds, args.lossy)
+            return Ring(grant, fds, args.lossy, args.times)
         except HostGone:
             if time.monotonic() > client.deadline:
                 raise TimeUp
@@ -268,6 +280,7 @@ def main():
     p.add_argument("--bus")
     p.add_argument("--lossy", action="store_true")
     p.add_argument("--drain", action="store_true")
+    p.add_argument("--times", action="store_true", help="begin each line with the publish time")
     p.add_argument("--count", type=int)
     p.add_argument("--from", dest="start", choices=["latest", "earliest"], default="latest")
     p.add_argument("--timeout", type=float)

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/shmbus/shmbus/bus"
 	"github.com/shmbus/shmbus/bustest"
@@ -152,5 +153,40 @@ func TestWaits(t *testing.T) {
 	}
 	if out, _ := wait(); out != "one\n\nthree\n" {
 		t.Errorf("sub.py printed %q", out)
+	}
+}
+
+// TestTimes: Python makes times of stamps, and sees where there is none.
+func TestTimes(t *testing.T) {
+	b := bustest.New(t)
+	ctx := bustest.Context(t)
+	wait := start(t, b, "times", "--times", "--count", "2")
+	stamped, err := b.Publisher(ctx, "times", bus.PublisherConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bare, err := b.Publisher(ctx, "times", bus.PublisherConfig{NoStamps: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stamped.WaitSubscribers(ctx, 1); err != nil {
+		t.Fatal(err)
+	}
+	before := time.Now()
+	for _, p := range []*bus.Publisher{stamped, bare} {
+		if err := p.Publish(ctx, []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	after := time.Now()
+	out, _ := wait()
+	var first, second float64
+	if _, err := fmt.Sscanf(out, "%f x\n%f x\n", &first, &second); err != nil {
+		t.Fatalf("sub.py printed %q: %v", out, err)
+	}
+	const slack = 0.1 // the wall clock may be slewed meanwhile
+	seconds := func(t time.Time) float64 { return float64(t.UnixNano()) / 1e9 }
+	if first < seconds(before)-slack || first > seconds(after)+slack || second != 0 {
+		t.Errorf("published at %f and %f, want between %f and %f, and 0", first, second, seconds(before), seconds(after))
 	}
 }

@@ -1,0 +1,144 @@
+package ring
+
+import (
+	"math"
+
+	"github.com/shmbus/shmbus/shm"
+)
+
+// recorder counts, for one consumer, the latencies of the messages it is
+// given: from the stamp, taken before the message is in the ring, to the
+// reading of the clock that stands for the moment at which it was found.
+//
+// When the clock is read:
+//
+//   - for the first message of a batch. A batch ends where there is nothing
+//     more to read, in Wait, in Release, with a call of Poll, and after 1/16 of
+//     the ring;
+//   - for a message that was stamped after the last reading;
+//   - within a batch, after 1 to 64 messages: as many as took a microsecond
+//     lately. So what takes longer than that to handle is measured one by one,
+//     and what does not is not slowed down by the clock.
+//
+// Messages in a row that fall into one bucket are a run: they cost a comparison
+// and two additions each, and are counted when the run ends. A message without
+// a stamp is not counted.
+type recorder struct {
+	low, width uint64 // stamps s with s-low < width belong to the run
+	run, until uint64 // messages in it, and at most before the clock is due
+	sum        uint64 // of their stamps, modulo 2^64
+
+	bucket int    // of the run; noBucket: not stamped
+	now    uint64 // the last reading
+	left   uint64 // messages from the start of the run to the next reading
+	every  uint64 // messages between two readings
+	pace   uint64 // a microsecond, in ticks
+	total  uint64 // ticks of all latencies counted
+
+	clock  Clock
+	scale  shm.TSCScale // of ticks; not used where ticks are nanoseconds
+	bounds *bounds
+	block  *subscriberBlock
+}
+
+const (
+	noBucket  = -1
+	mostUnder = 64 // messages under one reading of the clock
+	readPace  = 1000
+)
+
+func newRecorder(c Clock, block *subscriberBlock) recorder {
+	r := recorder{clock: c, block: block, bounds: nanoBounds, every: 1, pace: readPace, bucket: noBucket}
+	if c.own {
+		r.scale = shm.ProcessTSCScale()
+		r.bounds, r.pace = tickBounds(r.scale.Multiplier), r.scale.Ticks(readPace)
+	}
+	return r
+}
+
+// note counts a message.
+func (r *recorder) note(stamp uint64) {
+	if stamp-r.low < r.width && r.run < r.until {
+		r.run++
+		r.sum += stamp
+		return
+	}
+	r.begin(stamp)
+}
+
+// begin ends the run and begins another with this message.
+func (r *recorder) begin(stamp uint64) {
+	r.endRun()
+	if stamp == 0 {
+		r.low, r.width, r.run, r.sum, r.until, r.bucket = 0, 1, 1, 0, math.MaxUint64, noBucket
+		return
+	}
+	if r.clock.Foreign() {
+		stamp = uint64(r.clock.Time(int64(stamp)))
+	}
+	if r.left == 0 || before(r.now, stamp) {
+		r.read()
+	}
+	ticks := r.now - stamp
+	if before(r.now, stamp) {
+		ticks = 0 // two processors' counters are a little apart
+		stamp = r.now
+	}
+	k := r.bounds.bucketOf(ticks)
+	r.bucket, r.run, r.sum, r.until = k, 1, stamp, r.left
+	switch {
+	case r.clock.Foreign() || k < edgeCount && r.bounds.edges[k] >= r.now:
+		r.width = 0 // each stamp must be made a time; or is older than the clock
+	case k == 0:
+		r.low, r.width = r.now, 1
+	case k == edgeCount:
+		r.low, r.width = 1, r.now-r.bounds.edges[k-1]-1
+	default:
+		r.low, r.width = r.now-r.bounds.edges[k], r.bounds.edges[k]-r.bounds.edges[k-1]
+	}
+}
+
+// read reads the clock and says after how many messages it is due again.
+func (r *recorder) read() {
+	last := r.now
+	if r.clock.own {
+		r.now = shm.TSC()
+	} else {
+		r.now = uint64(shm.Now())
+	}
+	// Within a batch, and due: every messages took this long.
+	if r.left == 0 && r.until != 0 {
+		if took := r.now - last; took > 2*r.pace {
+			r.every = max(r.every*r.pace/took, 1)
+		} else if took < r.pace/2 {
+			r.every = min(2*r.every, mostUnder)
+		}
+	}
+	r.left = r.every
+}
+
+// endRun counts the run: a load and a store in the bucket's word.
+func (r *recorder) endRun() {
+	if r.run == 0 {
+		return
+	}
+	if r.bucket != noBucket {
+		w := &r.block.buckets[r.bucket]
+		w.Set(w.Load() + r.run)
+		r.total += r.run*r.now - r.sum
+	}
+	r.left -= min(r.run, r.left)
+	r.run, r.width = 0, 0
+}
+
+// flush stores what is counted. The batch is over: the next message's clock
+// is read when it is found.
+func (r *recorder) flush() {
+	r.endRun()
+	nanos := r.total
+	if r.clock.own {
+		nanos = uint64(r.scale.Span(r.total))
+	}
+	r.block.stats.latency.Set(nanos)
+	r.left, r.until = 0, 0
+}
