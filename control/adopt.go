@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/shmbus/shmbus/ring"
@@ -345,6 +346,8 @@ func regionError(name string, err error) error {
 		return fmt.Errorf("%w: %w", ErrLayout, err)
 	case isOutOfDescriptors(err):
 		return fmt.Errorf("%w: %s region: %w", ErrNoDescriptors, name, err)
+	case errors.Is(err, syscall.ENOMEM):
+		return fmt.Errorf("%w: %s region: raise RLIMIT_AS of this process (ulimit -v): %w", ErrNoMemory, name, err)
 	}
 	return fmt.Errorf("%w: %s: %w", ErrRegion, name, err)
 }

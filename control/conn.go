@@ -90,7 +90,8 @@ func (c *Conn) lockSending(deadline time.Time) error {
 // Receive waits for one message until the deadline (zero: none) and returns a
 // copy of it with the descriptors it carried, which are the caller's to close
 // (CloseFiles). After an error no descriptor is left open, and after any but
-// os.ErrDeadlineExceeded the connection is of no more use.
+// os.ErrDeadlineExceeded and ErrNoDescriptors the connection is of no more use.
+// With ErrNoDescriptors the message is there, whole, without what it carried.
 //
 // Errors: io.EOF (the peer has closed, or sent an empty message),
 // os.ErrDeadlineExceeded, ErrMalformed (over MaxMessage bytes, over MaxFiles
@@ -102,7 +103,10 @@ func (c *Conn) Receive(deadline time.Time) (message []byte, files []*os.File, er
 	message, files, err = c.receive()
 	if err != nil {
 		CloseFiles(files)
-		return nil, nil, c.failed("receive", err)
+		if !errors.Is(err, ErrNoDescriptors) {
+			message = nil
+		}
+		return message, nil, c.failed("receive", err)
 	}
 	return message, files, nil
 }
