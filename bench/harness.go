@@ -79,6 +79,7 @@ func allowed() ([]int, error) {
 
 // warn says what makes the figures worth less.
 func (h *harness) warn() {
+	h.note("machine: %s", machine(len(h.processors)))
 	most := Cell{}
 	crowded := 0
 	for _, c := range h.Cells {
@@ -98,6 +99,24 @@ func (h *harness) warn() {
 	if load := loadAverage(); load > 0.5 {
 		h.note("warning: load average %.1f: others use this machine", load)
 	}
+}
+
+// machine says what a run is measured on.
+func machine(processors int) string {
+	model := "unknown processor"
+	b, _ := os.ReadFile("/proc/cpuinfo")
+	for line := range strings.Lines(string(b)) {
+		if name, text, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			model = strings.TrimSpace(text)
+			break
+		}
+	}
+	release := "unknown release"
+	var u unix.Utsname
+	if unix.Uname(&u) == nil {
+		release = unix.ByteSliceToString(u.Release[:])
+	}
+	return fmt.Sprintf("%s, %d processors used, %s %s, Linux %s, %s", model, processors, runtime.GOOS, runtime.GOARCH, release, runtime.Version())
 }
 
 func loadAverage() float64 {

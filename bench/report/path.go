@@ -41,12 +41,17 @@ var apart = map[string]string{
 	"bus.(*participant).settle":     "the host asked for something",
 	"bus.(*Publisher).refused":      "an error",
 	"shm.FenceFull.abi0":            "there is no membarrier",
-	"runtime.gopanic":               "never returns",
-	"runtime.morestack_noctxt.abi0": "the stack grows, once",
-	"runtime.panicunsafeslicelen":   "never returns",
-	"runtime.panicBounds":           "never returns",
-	"runtime.gcWriteBarrier1":       "a collection is under way",
-	"runtime.gcWriteBarrier2":       "a collection is under way",
+}
+
+// isApart reports whether a called function is off the path: those above, and
+// where the runtime never returns from, grows the stack or collects.
+func isApart(name string) bool {
+	for _, prefix := range []string{"runtime.panic", "runtime.gopanic", "runtime.morestack", "runtime.gcWriteBarrier"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return apart[name] != ""
 }
 
 // locked finds instructions that wait for the store buffer to drain.
@@ -80,7 +85,7 @@ func ReadPath(disassemble Disassemble) (*Path, error) {
 		}
 		p.functions = append(p.functions, f)
 		for _, m := range called.FindAllStringSubmatch(text, -1) {
-			if apart[strings.TrimPrefix(m[1], module)] == "" {
+			if !isApart(strings.TrimPrefix(m[1], module)) {
 				left = append(left, call{m[1], name})
 			}
 		}
