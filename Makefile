@@ -7,10 +7,11 @@ FUZZTIME     ?= 30m
 BIN          := bin/shmbus
 FALLBACKS    := shm.noexecseal shm.waitv shm.membarrier control.peerpidfd
 NATIVE       := CGO_ENABLED=0
+PERFORMANCE   = $(NATIVE) $(GO) run ./bench/cmd/performance
 # $(call need,program,packages): the program is there, or is installed
 need = command -v $(1) >/dev/null || { apt-get update -qq && apt-get install -yqq --no-install-recommends $(2); } >/dev/null
 
-.PHONY: help build demo test test-full test-arm64 check fmt vet staticcheck house race fallbacks cross units docs-test bench bench-peers model fuzz man clean
+.PHONY: help build demo test test-full test-arm64 check fmt vet staticcheck house race fallbacks cross units docs-test bench bench-peers peers performance plots tricks model fuzz man clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,30 +45,30 @@ cross: ## build and vet for linux/arm64 and darwin/arm64
 units: build ## verify the systemd units
 	@$(call need,systemd-analyze,systemd)
 	packaging/systemd/verify $(BIN)
-
 docs-test: build ## run every fenced command and program of the documents
 	@$(call need,socat,socat)
 	$(NATIVE) $(GO) run ./internal/tools/docstest -bin bin README.md SECURITY.md docs/*.md
-
 bench: build ## measure shmbus against what else there is (BENCHFLAGS: see bin/shmbus bench --help)
 	$(BIN) bench $(BENCHFLAGS)
-
-bench-peers: build ## the same with iceoryx, Boost, ZeroMQ, nng and a bare ring in C, which it installs
-	apt-get update -qq && apt-get install -yqq g++ libiceoryx-posh-dev iceoryx libzmq3-dev libnng-dev libboost-dev >/dev/null
-	$(MAKE) -C bench/peers OUT=$(CURDIR)/bin/peers && $(BIN) bench --peers bin/peers $(BENCHFLAGS)
-
+bench-peers: build peers ## the same with iceoryx, Boost, ZeroMQ, nng and a bare ring in C
+	$(BIN) bench --peers bin/peers $(BENCHFLAGS)
+peers: ## install what the programs of bench/peers need, and build them
+	$(MAKE) -C bench/peers install && $(MAKE) -C bench/peers OUT=$(CURDIR)/bin/peers
+performance: build peers ## measure all of docs/performance.md and write it (half an hour; goes on where it was interrupted)
+	$(PERFORMANCE) measure && $(PERFORMANCE) write
+plots: build ## tables, pictures, targets and disassembly of docs/performance.md, from its results
+	$(PERFORMANCE) write
+tricks: build ## measure what each trick of the ring buys, for docs/performance.md
+	$(PERFORMANCE) measure tricks && $(PERFORMANCE) write
 model: ## explore every scene of the ring's model, and every mistake it must notice (hours)
 	$(NATIVE) $(GO) run ./model/cmd/explore -all
-
 fuzz: ## run each fuzz target for FUZZTIME (30m)
 	$(GO) test ./control -run '^$$' -fuzz '^FuzzControlMessages$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 2s
 	for f in FuzzReader FuzzAttach FuzzRepair; do $(GO) test ./ring -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 2s || exit 1; done
-
 test-arm64: ## run the tests of shm and ring for arm64 under qemu (root: registers the emulator)
 	@$(call need,qemu-aarch64-static,qemu-user-static)
 	packaging/emulate aarch64
 	GOOS=linux GOARCH=arm64 $(NATIVE) SHMBUS_EMULATED=1 $(GO) test -count=1 ./shm ./ring
-
 test-full: ## run the long tests too (an hour or more)
 	SHMBUS_FULL=1 $(NATIVE) $(GO) test -count=1 -timeout 170m ./...
 man: build ## man pages and shell completions, into bin/share
