@@ -106,5 +106,5 @@ var consuming = []*scenario{
 	{name: "close", victim: subscriber(func(v *victim) { v.pause(); callNext(2)(v) }, callClose), pauses: []func(*scene){published(3, 100)}},
 	{name: "lossy-next", victim: lossy(nil, callNext(2)), begin: published(3, 100)},
 	{name: "lossy-overrun", victim: lossy(nil, callNext(2)), begin: overrun},
-	{name: "lossy-park", wait: ring.Park, victim: lossy(nil, callWait), acts: []func(*scene){published(1, 40)}},
+	{name: "lossy-park", wait: ring.Park, victim: lossy(func(v *victim) { v.pause(); callNext(1)(v) }, callWait), pauses: []func(*scene){published(1, 40)}, acts: []func(*scene){published(1, 40)}},
 }

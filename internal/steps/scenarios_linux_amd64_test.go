@@ -26,6 +26,7 @@ type scenario struct {
 	// that many sleeps, if patience is set, also while the runtime sleeps.
 	acts     []func(s *scene)
 	patience int
+	skip     int // boundaries before that many sleeps are another scenario's
 
 	// owner is a second traced process. It is left standing inside, that many
 	// instructions further than the first where it is; it goes on once the
@@ -209,7 +210,9 @@ var contending = []*scenario{
 	}, attempts: 1, verify: revoked},
 	// The owner of the bias stands inside: the contender, with the mutex,
 	// waits for it, and dies at every step of its waiting.
-	{name: "contender-waits", oneProcessor: true, owner: standing(callPublish, 64), ownerDepth: 20, patience: 24,
+	{name: "contender-waits", oneProcessor: true, owner: standing(callPublish, 64), ownerDepth: 20, patience: 3,
+		victim: publisher(prepared(64), callPublish), acts: []func(*scene){(*scene).resumeOwner}, attempts: 1, verify: revoked},
+	{name: "contender-sleeps", oneProcessor: true, owner: standing(callPublish, 64), ownerDepth: 20, patience: 24, skip: 18,
 		victim: publisher(prepared(64), callPublish), acts: []func(*scene){(*scene).resumeOwner}, attempts: 1, verify: revoked},
 	{name: "contender-spins", owner: standing(callPublish, 64), ownerDepth: 40, patience: 1,
 		victim: publisher(prepared(64), callPublish), acts: []func(*scene){(*scene).resumeOwner}, attempts: 1, verify: revoked},

@@ -1,9 +1,11 @@
 package steps
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/shmbus/shmbus/ring"
@@ -73,6 +75,27 @@ func (s *site) files() (list []uintptr) {
 		list = append(list, r.File().Fd())
 	}
 	return list
+}
+
+// snapshot is what a site's ring held when it last changed.
+type snapshot struct {
+	site  *site
+	bytes [2][]byte
+}
+
+func newSnapshot(st *site) *snapshot {
+	return &snapshot{st, [2][]byte{slices.Clone(st.maps[0].Bytes()), slices.Clone(st.maps[1].Bytes())}}
+}
+
+// changed reports whether the ring has changed since the last call.
+func (p *snapshot) changed() (yes bool) {
+	for i, old := range p.bytes {
+		if now := p.site.maps[i].Bytes(); !bytes.Equal(now, old) {
+			copy(old, now)
+			yes = true
+		}
+	}
+	return yes
 }
 
 // scene is one life of one ring: survivors are seated, a victim comes, makes

@@ -19,8 +19,8 @@ import (
 )
 
 var (
-	every = flag.Int("every", 0, "kill at every so-many-th boundary; 0: about 24 of each call")
-	only  = flag.String("at", "", "kill at this boundary only: a number, with an s where it sleeps")
+	every = flag.Int("every", 0, "kill at every so-many-th boundary; 0: where the ring has just changed, and in sleeps")
+	only  = flag.String("at", "", "kill at this boundary only, as a violation names it")
 )
 
 // TestEnumeratedDeath kills participants between two instructions of each
@@ -53,16 +53,16 @@ func TestEnumeratedDeath(t *testing.T) {
 
 // tally is what came of many kills.
 type tally struct {
-	instructions int
-	kills        int
-	missed       int
-	violations   int
-	progress     []time.Duration
-	took         time.Duration
+	boundaries int
+	kills      int
+	missed     int
+	violations int
+	progress   []time.Duration
+	took       time.Duration
 }
 
 func (a *tally) add(b tally) {
-	a.instructions += b.instructions
+	a.boundaries += b.boundaries
 	a.kills += b.kills
 	a.missed += b.missed
 	a.violations += b.violations
@@ -72,7 +72,7 @@ func (a *tally) add(b tally) {
 
 func (a *tally) String() string {
 	if len(a.progress) == 0 {
-		return fmt.Sprintf("%d boundaries, none reached", a.instructions)
+		return fmt.Sprintf("%d boundaries, none reached", a.boundaries)
 	}
 	slices.Sort(a.progress)
 	slow := 0
@@ -82,7 +82,7 @@ func (a *tally) String() string {
 		}
 	}
 	return fmt.Sprintf("%d boundaries, %d kills, %d not reached again, %d violations; survivors made progress after %v (median), %v (worst), %d later than 100 ms; %v",
-		a.instructions, a.kills, a.missed, a.violations, a.progress[len(a.progress)/2].Round(time.Microsecond), a.progress[len(a.progress)-1].Round(time.Microsecond), slow, a.took.Round(time.Millisecond))
+		a.boundaries, a.kills, a.missed, a.violations, a.progress[len(a.progress)/2].Round(time.Microsecond), a.progress[len(a.progress)-1].Round(time.Microsecond), slow, a.took.Round(time.Millisecond))
 }
 
 // enumerate records the scenario's call and kills at its boundaries.
@@ -93,40 +93,19 @@ func enumerate(t *testing.T, sc *scenario) tally {
 	if t.Failed() {
 		return tally{}
 	}
-	if os.Getenv("STEPS_PROFILE") != "" {
-		m := map[string]int{}
-		for _, a := range tr.address {
-			f := runtime.FuncForPC(a)
-			n := "vdso"
-			if f != nil {
-				n = f.Name()
-			}
-			m[n]++
-		}
-		var ks []string
-		for k := range m {
-			ks = append(ks, k)
-		}
-		slices.SortFunc(ks, func(a, b string) int { return m[b] - m[a] })
-		for i, k := range ks {
-			if i < 14 {
-				t.Log(m[k], k)
-			}
-		}
-	}
-	kills := selection(t, tr)
-	sum := tally{instructions: len(tr.boundaries())}
+	kills := selection(t, sc, tr)
+	sum := tally{boundaries: len(tr.boundaries(sc.skip))}
 	var mu sync.Mutex
 	var work sync.WaitGroup
-	next := make(chan boundary)
+	next := make(chan death)
 	for cpu := range 2 {
 		work.Go(func() {
 			onThread(t, func(w *worker) {
 				w.cpu = cpu
-				for b := range next {
-					o := w.kill(sc, tr, b)
+				for d := range next {
+					o := w.kill(sc, tr, d)
 					mu.Lock()
-					sum.note(t, sc, tr, b, o)
+					sum.note(t, sc, tr, d, o)
 					mu.Unlock()
 				}
 			})
@@ -134,8 +113,8 @@ func enumerate(t *testing.T, sc *scenario) tally {
 			}
 		})
 	}
-	for _, b := range kills {
-		next <- b
+	for _, d := range kills {
+		next <- d
 	}
 	close(next)
 	work.Wait()
@@ -144,7 +123,7 @@ func enumerate(t *testing.T, sc *scenario) tally {
 }
 
 // note counts an outcome, and says what is wrong and how to see it again.
-func (a *tally) note(t *testing.T, sc *scenario, tr *trace, b boundary, o outcome) {
+func (a *tally) note(t *testing.T, sc *scenario, tr *trace, d death, o outcome) {
 	if errors.Is(o.err, errMissed) {
 		a.missed++
 		return
@@ -161,35 +140,67 @@ func (a *tally) note(t *testing.T, sc *scenario, tr *trace, b boundary, o outcom
 	if a.violations++; a.violations > 20 {
 		return
 	}
-	at := strconv.Itoa(b.k)
-	if b.asleep {
-		at += "s"
-	}
-	t.Errorf("killed at boundary %v of %s, at %s:\n\t%s\n\tagain: go test ./internal/steps -run 'TestEnumeratedDeath/%s$' -at %s -v",
-		b, sc.name, place(tr.address[b.k]), strings.Join(o.problems, "\n\t"), sc.name, at)
+	t.Errorf("killed at boundary %s of %s, at %s:\n\t%s\n\tagain: go test ./internal/steps -run 'TestEnumeratedDeath/^%s$' -at %s -v",
+		d, sc.name, place(tr.address[d.k]), strings.Join(o.problems, "\n\t"), sc.name, d)
 }
 
-// selection returns the boundaries to kill at.
-func selection(t *testing.T, tr *trace) []boundary {
-	all := tr.boundaries()
+// death is where a victim dies, and whether a survivor is publishing then.
+type death struct {
+	boundary
+	beside bool
+}
+
+// String is what -at takes.
+func (d death) String() string {
+	s := strconv.Itoa(d.k)
+	if d.asleep {
+		s += "s"
+	}
+	if d.beside {
+		s += "b"
+	}
+	return s
+}
+
+// selection returns the deaths to die. With every 1 these are all boundaries;
+// those at which the ring has just changed twice, with a survivor publishing
+// and without.
+func selection(t *testing.T, sc *scenario, tr *trace) (list []death) {
+	all := tr.boundaries(sc.skip)
 	if *only != "" {
-		digits, asleep := strings.CutSuffix(*only, "s")
-		k, err := strconv.Atoi(digits)
-		b := boundary{k, asleep}
-		if err != nil || !slices.Contains(all, b) {
-			t.Fatalf("-at %s: the call has no such boundary: they are 0 to %d, and asleep at %v", *only, len(tr.address)-1, tr.slept)
+		for _, b := range all {
+			for _, d := range []death{{b, false}, {b, true}} {
+				if d.String() == *only {
+					return []death{d}
+				}
+			}
 		}
-		return []boundary{b}
+		t.Fatalf("-at %s: the call has no such boundary: they are %v to %v, with an s where it sleeps, with a b where a survivor is publishing", *only, all[0], all[len(all)-1])
 	}
-	step := *every
-	if step <= 0 {
-		step = max(1, len(all)/24)
+	if *every > 0 {
+		for i, b := range all {
+			if i%*every == 0 || i == len(all)-1 {
+				list = append(list, death{b, b.k%2 == 1})
+			}
+			if *every == 1 && !b.asleep && slices.Contains(tr.stores, b.k) {
+				list = append(list, death{b, b.k%2 == 0})
+			}
+		}
+		return list
 	}
-	var list []boundary
 	for i, b := range all {
-		if i%step == 0 || b.asleep || i == len(all)-1 {
-			list = append(list, b)
+		if i == 0 || i == len(all)-1 || b.asleep || slices.Contains(tr.stores, b.k) {
+			list = append(list, death{b, len(list)%2 == 1})
 		}
+	}
+	if most := 40; len(list) > most {
+		thin := (len(list) + most - 1) / most
+		for i := range list {
+			if i%thin == 0 {
+				list[i/thin] = list[i]
+			}
+		}
+		list = list[:(len(list)+thin-1)/thin]
 	}
 	return list
 }
@@ -217,6 +228,7 @@ func onThread(t *testing.T, f func(w *worker)) {
 func (w *worker) first(t *testing.T, sc *scenario, tr *trace) {
 	var o outcome
 	for try := 0; ; try++ {
+		*tr = trace{}
 		o = w.unharmed(sc, tr)
 		if o.err != nil || try == 9 || !tr.preempted() {
 			break
@@ -249,9 +261,9 @@ func (w *worker) unharmed(sc *scenario, tr *trace) (o outcome) {
 }
 
 // kill plays one boundary, again where the process went another way.
-func (w *worker) kill(sc *scenario, tr *trace, b boundary) (o outcome) {
+func (w *worker) kill(sc *scenario, tr *trace, d death) (o outcome) {
 	for range 3 {
-		o = w.dieAt(sc, tr, b, b.k%2 == 1 || *only != "" && *every == 2)
+		o = w.dieAt(sc, tr, d)
 		if len(o.problems) > 0 || o.err != nil && !errors.Is(o.err, errMissed) {
 			// Somebody may still be storing into the old ring.
 			if st, err := newSite(); err == nil {

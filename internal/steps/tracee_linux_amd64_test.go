@@ -183,21 +183,18 @@ func nap() {
 	_ = unix.Nanosleep(&ts, nil)
 }
 
-// runTo runs until the thread stands at address for the nth time, not counting
-// that it may stand there now. Its breakpoint is a register of the processor,
+// runTo runs until the thread has come to address n times, not counting that it
+// may stand there now. Its breakpoint is a register of the processor,
 // which is the thread's own: another thread that comes by is not stopped, as
 // it would be, for good, by an instruction put there.
 func (t *tracee) runTo(address uintptr, n int) error {
-	if uintptr(t.regs.Rip) == address && n > 0 {
+	for n > 0 && uintptr(t.regs.Rip) == address { // more than once where it repeats itself
 		asleep, err := t.step()
 		if asleep {
 			err = t.await()
 		}
 		if err != nil {
 			return err
-		}
-		if uintptr(t.regs.Rip) == address {
-			n--
 		}
 	}
 	if n == 0 {

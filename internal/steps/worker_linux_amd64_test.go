@@ -17,23 +17,24 @@ type boundary struct {
 	asleep bool
 }
 
-func (b boundary) String() string {
-	if b.asleep {
-		return fmt.Sprintf("%d, asleep", b.k)
-	}
-	return fmt.Sprint(b.k)
-}
-
 // trace is what a call does when nobody kills it.
 type trace struct {
 	address []uintptr    // of the instruction at each boundary
 	slept   map[int]bool // boundaries at which it slept: whether in the runtime
 	acts    []int        // boundaries in whose sleep the worker acted
-	owner   []uintptr    // likewise of the owner, up to where it is left standing
+	stores  []int        // boundaries before which the last instruction changed the ring
+	owner   []uintptr    // addresses of the owner, up to where it is left standing
 }
 
-func (tr *trace) boundaries() (list []boundary) {
+// boundaries lists where to kill: behind the first that many sleeps.
+func (tr *trace) boundaries(sleeps int) (list []boundary) {
 	for k := range tr.address {
+		if sleeps > 0 {
+			if _, ok := tr.slept[k]; ok {
+				sleeps--
+			}
+			continue
+		}
 		list = append(list, boundary{k: k})
 		if _, ok := tr.slept[k]; ok {
 			list = append(list, boundary{k: k, asleep: true})
@@ -121,6 +122,9 @@ func (w *worker) stageOwner(s *scene, tr *trace) error {
 
 // ownerTrace steps the owner until it is inside, and further as said.
 func (s *scene) ownerTrace() (list []uintptr, err error) {
+	if err := s.owner.hold(); err != nil {
+		return nil, err
+	}
 	for further := s.scenario.ownerDepth; further >= 0; {
 		list = append(list, uintptr(s.owner.regs.Rip))
 		if s.ring.Stat().LockSlot == ownerSlot {
@@ -135,7 +139,7 @@ func (s *scene) ownerTrace() (list []uintptr, err error) {
 			return nil, err
 		}
 	}
-	return list, nil
+	return list, s.owner.release()
 }
 
 // resumeOwner lets the owner finish its call.
@@ -158,12 +162,16 @@ const maxBoundaries = 60000
 // record steps a victim through its call and notes each boundary.
 func (w *worker) record(s *scene, tr *trace) error {
 	t := s.victim
-	tr.address, tr.acts, tr.slept = nil, nil, map[int]bool{}
+	tr.address, tr.acts, tr.stores, tr.slept = nil, nil, nil, map[int]bool{}
+	ring := newSnapshot(w.site)
 	if err := t.hold(); err != nil {
 		return err
 	}
 	for sleeps := 0; len(tr.address) < maxBoundaries; {
 		at := uintptr(t.regs.Rip)
+		if ring.changed() {
+			tr.stores = append(tr.stores, len(tr.address))
+		}
 		tr.address = append(tr.address, at)
 		if at == marker() {
 			return nil
@@ -218,7 +226,7 @@ func (w *worker) wakeUp(s *scene, tr *trace, k, sleeps int) (more bool, err erro
 // preempted reports whether the runtime's scheduler came between, as it may
 // where the process had to wait for long before its other threads were held.
 func (tr *trace) preempted() bool {
-	return slices.ContainsFunc(tr.address, func(a uintptr) bool {
+	return slices.ContainsFunc(slices.Concat(tr.address, tr.owner), func(a uintptr) bool {
 		f := runtime.FuncForPC(a)
 		return f != nil && f.Name() == "runtime.gopreempt_m"
 	})
@@ -246,13 +254,12 @@ func (w *worker) reach(s *scene, tr *trace, b boundary) error {
 		}
 		here = k + 1
 	}
-	if err := w.advance(s.victim, tr.address, here, b.k); err != nil || !b.asleep {
-		return err
-	}
-	if tr.slept[b.k] { // its other threads would wake it at once
-		if err := s.victim.hold(); err != nil {
+	if b.asleep && tr.slept[b.k] {
+		if err := w.holdBefore(s.victim, tr, here, b.k); err != nil {
 			return err
 		}
+	} else if err := w.advance(s.victim, tr.address, here, b.k); err != nil || !b.asleep {
+		return err
 	}
 	asleep, err := s.victim.step()
 	if err == nil && !asleep {
@@ -261,11 +268,40 @@ func (w *worker) reach(s *scene, tr *trace, b boundary) error {
 	return err
 }
 
+// holdBefore brings the victim near to where it sleeps in the runtime, and
+// holds its other threads, which would wake it before it is asleep.
+func (w *worker) holdBefore(t *tracee, tr *trace, here, k int) error {
+	near := k
+	for near > here+1 && near > k-1500 {
+		if _, slept := tr.slept[near-1]; slept {
+			break
+		}
+		near--
+	}
+	if err := w.advance(t, tr.address, here, near); err != nil {
+		return err
+	}
+	if err := t.hold(); err != nil {
+		return err
+	}
+	for ; near < k; near++ {
+		if asleep, err := t.step(); err != nil || asleep {
+			return errors.Join(err, errMissed)
+		}
+	}
+	if uintptr(t.regs.Rip) != tr.address[k] {
+		return errMissed
+	}
+	return nil
+}
+
 // advance runs from boundary from, where the thread stands, to boundary to,
 // by way of the instruction that costs the fewest stops.
 func (w *worker) advance(t *tracee, address []uintptr, from, to int) error {
 	steps := 0
-	for !inText(address[to]) { // the vDSO takes no breakpoints
+	for to > from && (!inText(address[to]) || address[to] == address[to-1]) {
+		// The vDSO takes no breakpoints; an instruction that repeats itself
+		// passes one once.
 		to--
 		steps++
 	}
@@ -292,9 +328,9 @@ func (w *worker) advance(t *tracee, address []uintptr, from, to int) error {
 // of an instruction, -1 for none, passing it first times and then the last one
 // second times.
 func route(address []uintptr, from, to int) (by, first, second int) {
-	passes := func(a, b int) (n int) { // of b's address in (a, b]
-		for _, x := range address[a+1 : b+1] {
-			if x == address[b] {
+	passes := func(a, b int) (n int) { // times that b's address is come to in (a, b]
+		for i := a + 1; i <= b; i++ {
+			if address[i] == address[b] && address[i-1] != address[i] {
 				n++
 			}
 		}
@@ -305,7 +341,7 @@ func route(address []uintptr, from, to int) (by, first, second int) {
 	tries := 0
 	for j := to - 1; j > from && best > 3 && tries < 200; j-- {
 		tries++
-		if !inText(address[j]) || address[j] == address[to] {
+		if !inText(address[j]) || address[j] == address[to] || address[j] == address[j-1] {
 			continue
 		}
 		f, l := passes(from, j), passes(j, to)
@@ -324,24 +360,23 @@ type outcome struct {
 	err      error // the boundary was not reached, or the scene could not be laid
 }
 
-// dieAt plays the scene with a death at one boundary. With beside, a survivor
-// publishes already when the victim falls.
-func (w *worker) dieAt(sc *scenario, tr *trace, b boundary, besides bool) (o outcome) {
+// dieAt plays the scene with one death.
+func (w *worker) dieAt(sc *scenario, tr *trace, d death) (o outcome) {
 	defer w.finish(&o)
 	s, err := w.stage(sc, tr)
 	if err != nil {
 		o.err = err
 		return o
 	}
-	if err := w.reach(s, tr, b); err != nil {
+	if err := w.reach(s, tr, d.boundary); err != nil {
 		o.err = err
 		return o
 	}
-	if o.at = uintptr(s.victim.regs.Rip); o.at != tr.address[b.k] && inText(o.at) {
+	if o.at = uintptr(s.victim.regs.Rip); o.at != tr.address[d.k] && inText(o.at) {
 		o.err = errMissed
 		return o
 	}
-	w.die(s, b.k, besides, &o)
+	w.die(s, d.k, d.beside, &o)
 	return o
 }
 
