@@ -245,7 +245,7 @@ func (r *Ring) Statistics(s *Statistics) {
 	switch {
 	case !r.options.Exclusive:
 		for i := range s.Publishers {
-			s.Totals.Publishers.sum(&s.Publishers[i].PublisherCounters)
+			s.Totals.Publishers.Add(&s.Publishers[i].PublisherCounters)
 		}
 	case s.PublishersEver > 0:
 		s.Totals.addPublisher(r.publisher(0)) // which stays when it has left
@@ -256,7 +256,7 @@ func (r *Ring) Statistics(s *Statistics) {
 			c.Lag = s.Sequence - c.Sequence
 		}
 		if !c.Guest {
-			s.Totals.Subscribers.sum(&c.SubscriberCounters)
+			s.Totals.Subscribers.Add(&c.SubscriberCounters)
 		}
 	}
 }

@@ -148,8 +148,8 @@ func (c *SubscriberCounters) add(s *subscriberStats, buckets *[bucketCount]shm.W
 	}
 }
 
-// sum adds what another has counted.
-func (c *PublisherCounters) sum(o *PublisherCounters) {
+// Add adds what another has counted.
+func (c *PublisherCounters) Add(o *PublisherCounters) {
 	c.Published += o.Published
 	c.Bytes += o.Bytes
 	c.Refused += o.Refused
@@ -163,8 +163,8 @@ func (c *PublisherCounters) sum(o *PublisherCounters) {
 	c.Stalls += o.Stalls
 }
 
-// sum adds what another has counted.
-func (c *SubscriberCounters) sum(o *SubscriberCounters) {
+// Add adds what another has counted.
+func (c *SubscriberCounters) Add(o *SubscriberCounters) {
 	c.Delivered += o.Delivered
 	c.Bytes += o.Bytes
 	c.LostPolling += o.LostPolling
