@@ -58,7 +58,7 @@ nothing to clean up. A topic is made by its first publisher.`,
 	must(root.RegisterFlagCompletionFunc("output", completeWords("text", "json")))
 
 	root.AddCommand(
-		newServe(a), newPub(a), newSub(a), newLs(a), newStat(a), newRm(a), newDemo(a), newVersion(a),
+		newServe(a), newPub(a), newSub(a), newLs(a), newStat(a), newRm(a), newDoctor(a), newDemo(a), newVersion(a),
 		newMan(a), newDocs(a), newDemoPublisher(a), newDemoSubscriber(a),
 		newBench(a), newBenchActor(a),
 	)
