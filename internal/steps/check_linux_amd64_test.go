@@ -91,12 +91,29 @@ func walk(log bytesOf, data, from, sequence uint64) (w walked, err error) {
 }
 
 // invariants checks the bytes as they are. Nobody may be storing: the victim
-// stands still, survivors are outside or asleep.
+// stands still, survivors are outside or asleep. Only one that waits for room
+// may have been woken just now; then the first look may be of two moments.
 func (s *scene) invariants(when string) walked {
+	for tries := 0; ; tries++ {
+		end, problems := s.look()
+		if len(problems) == 0 {
+			return end
+		}
+		if s.waiting == nil || tries == 50 {
+			for _, p := range problems {
+				s.problem("%s: %s", when, p)
+			}
+			return end
+		}
+		nap()
+	}
+}
+
+func (s *scene) look() (end walked, problems []string) {
 	log, cursors := bytesOf(s.site.maps[0].Bytes()), bytesOf(s.site.maps[1].Bytes())
 	off, _ := s.site.geometry.DataRange()
 	data := uint64(off)
-	bad := func(format string, args ...any) { s.problem(when+": "+format, args...) }
+	bad := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	tail, pending, claimed := log.u64(offTail), log.u64(offPending), log.u64(offClaimed)
 	// The stored sequence may be ahead of the stored tail by a death between
 	// the two: the record at tail says which number it has.
@@ -107,7 +124,7 @@ func (s *scene) invariants(when string) walked {
 	end, err := walk(log, data, tail, sequence)
 	if err != nil {
 		bad("from the stored tail: %v", err)
-		return end
+		return end, problems
 	}
 	if ahead := int64(claimed - (end.end + headerSize)); ahead < 0 {
 		bad("claimed is %#x, but records and the next header reach to %#x", claimed, end.end+headerSize)
@@ -146,7 +163,7 @@ func (s *scene) invariants(when string) walked {
 	if err := s.ring.Check(capacity); err != nil {
 		bad("%v", err)
 	}
-	return end
+	return end, problems
 }
 
 // repaired checks what the repair is for. Nobody may be inside.

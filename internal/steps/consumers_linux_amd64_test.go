@@ -94,7 +94,7 @@ var consuming = []*scenario{
 	{name: "next-empty", victim: subscriber(nil, callNextEmpty)},
 	{name: "next-releases", victim: subscriber(nil, callNext(4)), begin: published(5, 800)},
 	{name: "next-aborted", victim: subscriber(nil, callNext(1)), begin: aborted},
-	{name: "next-over-pad", start: 12 << 10, victim: subscriber(nil, callNext(44)), begin: overPad},
+	{name: "next-over-pad", start: 15<<10 + 512, victim: subscriber(nil, callNext(7)), begin: overPad},
 	{name: "next-makes-room", victim: subscriber(nil, callNext(10)), begin: roomWanted},
 	{name: "next-makes-room-fenced", fenced: true, victim: subscriber(nil, callNext(10)), begin: roomWanted},
 	{name: "poll", victim: subscriber(nil, callPoll), begin: published(7, 100)},

@@ -34,26 +34,29 @@ func detachAgain(s *scene) { s.host.RemoveSubscriber(laggardSlot, attachedGen, f
 // removeOwner repeats the repair of the owner, who died inside.
 func removeOwner(s *scene) { s.must(s.host.RemovePublisher(ownerSlot, s.ownerAt.gen)) }
 
-func callRemoveOwner(v *victim) {
+// findOwner looks which generation the owner's slot has.
+func findOwner(v *victim) {
 	for _, p := range v.ring.Publishers() {
 		if p.Slot == ownerSlot {
-			must(v.h.RemovePublisher(ownerSlot, p.Gen))
+			v.gen = p.Gen
 		}
 	}
 }
+
+func callRemoveOwner(v *victim) { must(v.h.RemovePublisher(ownerSlot, v.gen)) }
 
 // fallen is an owner that is dead, but not repaired, when the host begins.
 func fallen(s *scene) { s.owner.kill() }
 
 // hosting is a host that dies, and the next one.
 var hosting = []*scenario{
-	{name: "host-repairs-owner", owner: standing(callPublish, 64), ownerDepth: 50, ownerStands: fallen, ownerDies: true, victim: host(nil, callRemoveOwner), again: removeOwner},
-	{name: "host-repairs-holder", owner: &part{"publisher", prepared(64), callPublish}, ownerDepth: 50, ownerStands: fallen, ownerDies: true, victim: host(nil, callRemoveOwner), again: removeOwner},
+	{name: "host-repairs-owner", owner: standing(callPublish, 64), ownerDepth: 50, ownerStands: fallen, ownerDies: true, victim: host(findOwner, callRemoveOwner), again: removeOwner},
+	{name: "host-repairs-holder", owner: &part{"publisher", prepared(64), callPublish}, ownerDepth: 50, ownerStands: fallen, ownerDies: true, victim: host(findOwner, callRemoveOwner), again: removeOwner},
 	{name: "host-aborts-claims", owner: &part{"publisher", func(v *victim) {
 		v.claimNow(64)
 		v.claimNow(10)
 		v.ready(30)
-	}, callPublish}, ownerDepth: 10, ownerStands: fallen, ownerDies: true, victim: host(nil, callRemoveOwner), again: removeOwner},
+	}, callPublish}, ownerDepth: 10, ownerStands: fallen, ownerDies: true, victim: host(findOwner, callRemoveOwner), again: removeOwner},
 	{name: "host-attaches", setup: survivorBiased, victim: host(nil, callAttach(ring.StartLatest)), again: detachAgain},
 	{name: "host-attaches-earliest", setup: survivorBiased, victim: host(nil, callAttach(ring.StartEarliest)), again: detachAgain},
 	{name: "host-detaches", setup: attached, victim: host(nil, func(v *victim) { v.h.RemoveSubscriber(laggardSlot, attachedGen, false) }), again: detachAgain},

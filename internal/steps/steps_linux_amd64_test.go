@@ -43,7 +43,7 @@ func TestEnumeratedDeath(t *testing.T) {
 		for _, sc := range group.list {
 			t.Run(sc.name, func(t *testing.T) {
 				one := enumerate(t, sc)
-				t.Log(one.String())
+				t.Logf("%s: %s", sc.name, one.String())
 				all.add(one)
 			})
 		}

@@ -284,15 +284,16 @@ func (w *worker) holdBefore(t *tracee, tr *trace, here, k int) error {
 	if err := t.hold(); err != nil {
 		return err
 	}
-	for ; near < k; near++ {
+	for range 3000 {
+		const waits = 0 // the operation, less its flags
+		if uintptr(t.regs.Rip) == tr.address[k] && t.regs.Rsi&(futexPrivate-1) == waits {
+			return nil
+		}
 		if asleep, err := t.step(); err != nil || asleep {
 			return errors.Join(err, errMissed)
 		}
 	}
-	if uintptr(t.regs.Rip) != tr.address[k] {
-		return errMissed
-	}
-	return nil
+	return errMissed
 }
 
 // advance runs from boundary from, where the thread stands, to boundary to,
