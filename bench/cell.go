@@ -27,6 +27,7 @@ type Cell struct {
 	Rate        int    // paced: messages a second; otherwise 0
 	Mode        Mode   // what is done otherwise than usual
 	Capacity    uint64 // bytes of the ring; 0 means the default for the size
+	Without     string // one of the ring's tricks, which is switched off; tricks.go
 }
 
 // Mode says how a stream differs from one that goes as fast as it can.
@@ -56,7 +57,7 @@ func (c Cell) String() string {
 	if c.Rate != 0 {
 		s += fmt.Sprintf(" %d/s", c.Rate)
 	}
-	if c.Mode != Usual || c.Capacity != 0 {
+	if c.mode() != reliable {
 		s += " " + c.mode()
 	}
 	return s
@@ -65,12 +66,14 @@ func (c Cell) String() string {
 // mode is what Row.Mode says of a cell.
 func (c Cell) mode() string {
 	switch {
+	case c.Without != "":
+		return "without=" + c.Without
 	case c.Capacity != 0:
 		return fmt.Sprintf("ring=%d", c.Capacity)
 	case c.Mode != Usual:
 		return string(c.Mode)
 	}
-	return "reliable"
+	return reliable
 }
 
 // capacity returns the size of the cell's ring in bytes.

@@ -44,6 +44,7 @@ var plans = []struct {
 	{"growth-publishers", "1 to 8 publishers", 3 * time.Minute, (*planner).growthPublishers},
 	{"growth-subscribers", "1 to 64 subscribers", 3 * time.Minute, (*planner).growthSubscribers},
 	{"growth-ring", "rings from 64 KiB to 1 GiB", 3 * time.Minute, (*planner).growthRing},
+	{"tricks", "each trick of the ring switched off in turn; in a build with the tag shmbus_tricks", 4 * time.Minute, (*planner).tricks},
 }
 
 // Plans returns the names of all plans and what each is.

@@ -19,6 +19,7 @@ import (
 //	alone     one publisher after a contest with the others ([Alone])
 //	slowest   of several publishers: the slowest one's messages in the time of the row before
 //	ring=N    reliable, with a ring of N bytes instead of the default
+//	without=T reliable, with the trick T of the ring switched off (plan tricks)
 //	quoted    somebody else's figure, measured elsewhere ([Quoted])
 type Row struct {
 	Mechanism        string   `json:"mechanism"`
@@ -45,8 +46,9 @@ type Row struct {
 	note string
 }
 
-// Modes of rows that are no cells.
+// Modes of rows that are no cells, and that of most that are.
 const (
+	reliable    = "reliable"
 	modeSlowest = "slowest"
 	modeQuoted  = "quoted"
 )

@@ -132,6 +132,9 @@ func (h *harness) command(ctx context.Context, s *stage, a amount, actor int) (*
 		}
 		cmd = exec.CommandContext(ctx, program[0], program[1:]...)
 		cmd.Stdin = bytes.NewReader(text)
+		if s.cell.Without != "" {
+			cmd.Env = append(os.Environ(), tricksVariable+"="+s.cell.Without)
+		}
 	}
 	var stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = io.Discard, &stderr

@@ -31,7 +31,7 @@ func (p *places) parts() []part {
 	for _, name := range []string{"growth-size", "growth-publishers", "growth-subscribers", "growth-ring"} {
 		all = append(all, part{name: name, args: []string{"--plan", name}})
 	}
-	return all
+	return append(all, part{name: "tricks", args: []string{"--plan", "tricks"}, tags: "shmbus_tricks"})
 }
 
 func (p *places) measure(ctx context.Context, names []string) error {
