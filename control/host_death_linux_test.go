@@ -375,3 +375,27 @@ func TestOneOfManyHosts(t *testing.T) {
 		t.Errorf("%d hosts", hosts)
 	}
 }
+
+// The slot of somebody who is away is nobody else's to take, whatever
+// descriptors he has.
+func TestForeignSlotIsNotGiven(t *testing.T) {
+	root := busRoot(t)
+	c := dial(t, Config{Dir: root})
+	participant(t, root, "leave", "t", "left")
+	eventually(t, func() error {
+		if i := counts(t, c, "t", 1, 0); len(i.Quarantined) != 1 {
+			return fmt.Errorf("%+v", i)
+		}
+		return nil
+	})
+	c.host.mu.Lock()
+	topic := c.host.topics["t"]
+	id := topic.publishers[0].id()
+	c.host.mu.Unlock()
+	if e := badOffer(t, c, id, topic.regions.log.rw.File(), topic.regions.cursors.rw.File()); e.Code != "orphaned" {
+		t.Errorf("got %+v, want orphaned", e)
+	}
+	if i := counts(t, c, "t", 1, 0); len(i.Quarantined) != 1 {
+		t.Errorf("%+v", i)
+	}
+}
