@@ -73,3 +73,45 @@ func TestNoTopicBeforeAllAreBack(t *testing.T) {
 		t.Errorf("got %v, want %v", err, ErrNoTopic)
 	}
 }
+
+// TestRequestOutlivesItsHost: a request that a host was at work on when it left
+// is the next one's; nobody hears that the host's work was cancelled.
+func TestRequestOutlivesItsHost(t *testing.T) {
+	root := busRoot(t)
+	dir, err := OpenBusDir(root, DefaultBus, DirOptions{Create: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	missing, err := dir.JoinMembers() // makes every host take its time
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer missing.Close()
+	host := dial(t, Config{Dir: root, Host: HostConfig{Settle: time.Millisecond}})
+	c := dial(t, Config{Dir: root, Host: HostConfig{Settle: time.Millisecond}})
+	answer := make(chan error, 1)
+	go func() {
+		_, err := c.Subscriber(soon(t), SubscriberRequest{Topic: "topic", NoWait: true})
+		answer <- err
+	}()
+	eventually(t, func() error {
+		host.host.mu.Lock()
+		defer host.host.mu.Unlock()
+		if host.host.busy == 0 {
+			return errors.New("the host is not at work")
+		}
+		return nil
+	})
+	host.Close()
+	eventually(t, func() error {
+		if !c.Hosting() {
+			return errors.New("nobody hosts")
+		}
+		return nil
+	})
+	missing.Close()
+	if err := <-answer; !errors.Is(err, ErrNoTopic) {
+		t.Errorf("got %v, want %v", err, ErrNoTopic)
+	}
+}

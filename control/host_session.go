@@ -311,6 +311,9 @@ func (s *session) answer(ctx context.Context, cancel context.CancelFunc, m reque
 	s.host.mu.Lock()
 	delete(s.requests, head.ID)
 	s.host.mu.Unlock()
+	if err != nil && s.ctx.Err() != nil {
+		return // the session ends, or the host: its client asks the next one
+	}
 	if err != nil {
 		r = reply{message: newErrorMessage(head.ID, err)}
 	}
