@@ -38,6 +38,7 @@ type arena struct {
 	problems  []string
 	counts    Counts
 	baseline  *baseline
+	joins     []time.Duration
 	closing   bool // what is heard from now on counts no more
 }
 
@@ -49,6 +50,8 @@ type Counts struct {
 	Acknowledged                    uint64
 	Delivered                       uint64 // to all
 	Stalled, Detached, Turns        int
+	Inside                          int // stops at a place inside the lock
+	Named                           int // of these, waited out until an ErrStalled named the one who was stopped
 }
 
 func (c *Counts) add(d Counts) {
@@ -64,6 +67,8 @@ func (c *Counts) add(d Counts) {
 	c.Stalled += d.Stalled
 	c.Detached += d.Detached
 	c.Turns += d.Turns
+	c.Inside += d.Inside
+	c.Named += d.Named
 }
 
 // openArena makes the directory and starts the keeper and its first host.
@@ -92,7 +97,7 @@ func openArena(c Config, index int) (*arena, error) {
 		err = a.await("the keeper to join", func() bool { return a.keeper.ready })
 	}
 	if err != nil {
-		return nil, errors.Join(err, a.close())
+		return nil, errors.Join(append([]error{err}, a.told(), a.close())...)
 	}
 	return a, nil
 }
@@ -345,4 +350,15 @@ func (a *arena) hang(what string) {
 		a.problem("stacks of %s, ready %t, stopped %t:\n%s", p, p.ready, p.stopped, p.errs)
 		a.mu.Unlock()
 	}
+}
+
+// told are the problems as an error.
+func (a *arena) told() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var errs []error
+	for _, p := range a.problems {
+		errs = append(errs, errors.New(p))
+	}
+	return errors.Join(errs...)
 }

@@ -177,7 +177,7 @@ func (c *child) finishing() bool {
 // passing reports errors that others' deaths and stops explain, so that trying
 // again is right: a host that is gone or stopped, a full table of slots.
 func passing(err error) bool {
-	for _, e := range []error{bus.ErrNameInUse, bus.ErrNoBus, bus.ErrNoHost, bus.ErrHostStalled, bus.ErrStalled,
+	for _, e := range []error{bus.ErrNoBus, bus.ErrNoHost, bus.ErrHostStalled, bus.ErrStalled,
 		control.ErrNoSlot, control.ErrTooManyClients, context.DeadlineExceeded, io.EOF} {
 		if errors.Is(err, e) {
 			return true

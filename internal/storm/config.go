@@ -20,6 +20,8 @@ type Config struct {
 	Program, FailpointProgram string
 	// Clocks runs some children in time namespaces of their own.
 	Clocks bool
+	// Hosts kills nobody but the host, and measures how long joining takes then.
+	Hosts bool
 	// Break makes one child of the first round lie, see Spec.
 	Break string
 	// Log gets a line a round; nil: none.

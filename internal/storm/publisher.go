@@ -140,6 +140,10 @@ func (w *writer) size() int {
 func (w *writer) step() error {
 	ctx, cancel := within(w.rng)
 	defer cancel()
+	if w.child.spec.Bounded {
+		ctx, cancel = context.WithTimeout(ctx, 2*shortly)
+		defer cancel()
+	}
 	switch w.role.Style {
 	case styleBatch:
 		return w.publishBatch(ctx)

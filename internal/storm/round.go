@@ -41,7 +41,11 @@ func (a *arena) runRound(number, kills, stops int) error {
 	if err := r.prepare(); err != nil {
 		return err
 	}
-	if err := r.chaos(); err != nil {
+	blows := r.chaos
+	if a.config.Hosts {
+		blows = r.hunt
+	}
+	if err := blows(); err != nil {
 		return err
 	}
 	if err := r.settle(); err != nil {
@@ -70,6 +74,10 @@ func (r *round) prepare() error {
 	if err := r.await("the keeper to make the topics", func() bool { return r.keeper.ready }); err != nil {
 		return err
 	}
+	if r.config.Hosts {
+		r.aim()
+	}
+	r.armed()
 	for _, s := range r.cast {
 		if _, err := r.arena.start(r.incarnate(s)); err != nil {
 			return err
@@ -83,7 +91,11 @@ var waits = []bus.WaitStrategy{bus.Adaptive, bus.Adaptive, bus.Park, bus.Spin}
 // plan chooses topics and cast.
 func (r *round) plan() {
 	g := r.rng
-	for i := range 1 + g.IntN(2) {
+	topics := 1 + g.IntN(2)
+	if r.config.FailpointProgram != "" {
+		topics = 1 // all in each other's way
+	}
+	for i := range topics {
 		r.topics = append(r.topics, Role{ID: r.newID(), Kind: roleSubscriber, Topic: fmt.Sprintf("r%d-%d", r.number, i),
 			Capacity: 4 << 10 << (2 * g.IntN(5)), Earliest: true, Wait: waits[g.IntN(3)]})
 	}
@@ -109,7 +121,7 @@ func (r *round) publisherRole(style string) Role {
 func (r *round) subscriberRole(lossy bool) Role {
 	s := Role{Kind: roleSubscriber, Topic: r.topic(), Lossy: lossy, Wait: waits[r.rng.IntN(len(waits))],
 		Slow: r.rng.IntN(2) == 0, Earliest: r.rng.IntN(2) == 0}
-	if !lossy && r.rng.IntN(4) == 0 {
+	if !lossy && r.rng.IntN(4) == 0 && r.lie == "" {
 		s.MaxLag = 1 + r.rng.Uint64N(100)
 	}
 	return s
@@ -133,8 +145,14 @@ func (r *round) incarnate(s Spec) Spec {
 
 // fits reports whether s can tell the lie.
 func (r *round) fits(s Spec) bool {
-	return len(s.Roles) == 1 && (s.Roles[0].Kind == roleSubscriber && !s.Roles[0].Lossy && s.Roles[0].MaxLag == 0 ||
-		r.lie == breakAck && s.Roles[0].Kind == rolePublisher && s.Roles[0].Style == styleBlock) && (r.lie == breakAck) == (s.Roles[0].Kind == rolePublisher)
+	if len(s.Roles) != 1 {
+		return false
+	}
+	role := s.Roles[0]
+	if r.lie == breakAck {
+		return role.Kind == rolePublisher && role.Style != styleShared
+	}
+	return role.Kind == roleSubscriber && !role.Lossy && role.MaxLag == 0
 }
 
 // chaos kills, stops and continues until there has been enough of it.
@@ -144,6 +162,9 @@ func (r *round) chaos() error {
 			return errFailed
 		}
 		r.wakeSome(time.Now())
+		if err := r.inside(); err != nil {
+			return err
+		}
 		victims := r.victims()
 		switch {
 		case len(victims) == 0:
@@ -159,7 +180,7 @@ func (r *round) chaos() error {
 		time.Sleep(some(r.rng, r.pause()))
 	}
 	r.wakeSome(time.Now().Add(time.Hour))
-	return nil
+	return r.disarm()
 }
 
 // pause is the longest time between two blows.
@@ -177,7 +198,7 @@ func (r *round) victims() []*process {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.DeleteFunc(r.alive(), func(p *process) bool {
-		return p == r.keeper || p.doomed || p.exited || !(early || p.ready && p.told > len(p.spec.Roles)+1 || p.ready && len(p.spec.Roles) == 0)
+		return p == r.keeper || p.spec.Break != "" || p.doomed || p.exited || !(early || p.ready && p.told > len(p.spec.Roles)+1 || p.ready && len(p.spec.Roles) == 0)
 	})
 }
 
@@ -252,7 +273,7 @@ func (r *round) wakeSome(now time.Time) {
 // settle lets everybody come to the end: publishers leave, the keeper marks, and
 // all subscribers come to the mark. One warden stays, to be the host.
 func (r *round) settle() error {
-	warden, err := r.arena.start(Spec{Seed: r.rng.Uint64()})
+	warden, err := r.arena.start(Spec{Seed: r.rng.Uint64()}) // before anybody leaves
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ type Spec struct {
 	Keeper    bool   `json:"keeper,omitempty"` // takes commands until its input ends
 	Roles     []Role `json:"roles,omitempty"`
 	Failpoint string `json:"failpoint,omitempty"` // for children built with failpoints
+	Bounded   bool   `json:"bounded,omitempty"`   // no publisher waits for ever
 	Clock     int64  `json:"clock,omitempty"`     // seconds by which its monotonic clock is off, in a time namespace
 	Break     string `json:"break,omitempty"`     // tell one lie, see the constants
 	BreakAt   int    `json:"break_at,omitempty"`  // after so many messages

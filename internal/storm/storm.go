@@ -12,6 +12,7 @@ import (
 type Verdict struct {
 	Counts
 	Problems []string
+	Joins    []time.Duration // Hosts: from each death to the next newcomer
 	Took     time.Duration
 }
 
@@ -23,6 +24,12 @@ func (v Verdict) String() string {
 	s := fmt.Sprintf("%d kills (%d of hosts), %d stops, %d processes, %d rounds with %d topics in %v (%.0f kills/s): %d messages, %d acknowledged, %d deliveries compared; %d ErrStalled, %d detached, %d topics churned",
 		c.Kills, c.HostKills, c.Stops, c.Starts, c.Rounds, c.Topics, v.Took.Round(time.Millisecond), float64(c.Kills)/v.Took.Seconds(),
 		c.Published, c.Acknowledged, c.Delivered, c.Stalled, c.Detached, c.Turns)
+	if c.Inside > 0 {
+		s += fmt.Sprintf("; %d stops inside the lock, %d of them until an ErrStalled named who it was", c.Inside, c.Named)
+	}
+	if len(v.Joins) > 0 {
+		s += "; " + Percentiles(v.Joins)
+	}
 	if v.OK() {
 		return s + ": 0 violations"
 	}
@@ -41,11 +48,12 @@ func Run(c Config) (Verdict, error) {
 	for i := range c.Arenas {
 		all.Go(func() {
 			kills, stops := share(c.Kills, c.Arenas, i), share(c.Stops, c.Arenas, i)
-			counts, problems, err := c.arena(i, kills, stops)
+			one, err := c.arena(i, kills, stops)
 			mu.Lock()
 			defer mu.Unlock()
-			v.add(counts)
-			v.Problems = append(v.Problems, problems...)
+			v.add(one.Counts)
+			v.Problems = append(v.Problems, one.Problems...)
+			v.Joins = append(v.Joins, one.Joins...)
 			if err != nil {
 				errs = append(errs, err)
 			}
@@ -60,13 +68,10 @@ func Run(c Config) (Verdict, error) {
 func share(all, n, i int) int { return all*(i+1)/n - all*i/n }
 
 // arena does the rounds of one arena.
-func (c Config) arena(index, kills, stops int) (counts Counts, problems []string, err error) {
+func (c Config) arena(index, kills, stops int) (v Verdict, err error) {
 	a, err := openArena(c, index)
 	if err != nil {
-		if a != nil {
-			problems = a.problems
-		}
-		return counts, problems, ignoreFailed(err)
+		return v, err
 	}
 	a.leaks() // makes the baseline
 	for number := 0; err == nil && (kills > 0 || stops > 0); number++ {
@@ -82,7 +87,7 @@ func (c Config) arena(index, kills, stops int) (counts Counts, problems []string
 	closing := a.close()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.counts, a.problems, errors.Join(ignoreFailed(err), closing)
+	return Verdict{Counts: a.counts, Problems: a.problems, Joins: a.joins}, errors.Join(ignoreFailed(err), closing)
 }
 
 // ignoreFailed drops the error that stands for problems already noted.

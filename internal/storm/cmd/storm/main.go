@@ -27,6 +27,8 @@ func run() error {
 	flag.IntVar(&c.Arenas, "arenas", 2, "buses at once")
 	flag.IntVar(&c.Round, "round", 200, "kills, or stops, a round")
 	flag.StringVar(&c.Fenced, "fenced", "", "fenced topics: yes, no, or in every other arena")
+	flag.BoolVar(&c.Hosts, "hosts", false, "kill nobody but the host, and measure how long joining takes then")
+	flag.StringVar(&c.FailpointProgram, "failpoints", "", "this program built with -tags failpoint: publishers stop inside the lock, too")
 	flag.BoolVar(&c.Clocks, "clocks", false, "run some children in time namespaces with other clocks (root)")
 	flag.Parse()
 	if flag.NArg() > 0 {

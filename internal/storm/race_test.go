@@ -1,0 +1,6 @@
+//go:build race
+
+package storm
+
+// raceEnabled: children are slow.
+const raceEnabled = true

@@ -1,0 +1,84 @@
+package storm
+
+import (
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+func TestMain(m *testing.M) {
+	Child()
+	os.Exit(m.Run())
+}
+
+// seedVariable replays a storm of a test.
+const seedVariable = "SHMBUS_STORM_SEED"
+
+func seed(t *testing.T) uint64 {
+	t.Helper()
+	s := rand.Uint64()
+	if text := os.Getenv(seedVariable); text != "" {
+		var err error
+		if s, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("replay: %s=%d go test ./internal/storm -run '^%s$'", seedVariable, s, t.Name())
+	return s
+}
+
+// logWriter writes lines to the log of a test.
+type logWriter struct{ t *testing.T }
+
+func (w logWriter) Write(b []byte) (int, error) {
+	w.t.Log(strings.TrimSpace(string(b)))
+	return len(b), nil
+}
+
+func judge(t *testing.T, v Verdict, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !v.OK() {
+		t.Fatal(v)
+	}
+	t.Log(v)
+}
+
+// TestStorm kills processes of buses at random and compares what all saw.
+func TestStorm(t *testing.T) {
+	kills := 2000
+	if testing.Short() || raceEnabled {
+		kills = 150
+	}
+	v, err := Run(Config{Seed: seed(t), Kills: kills, Stops: kills / 2, Arenas: 3, Log: logWriter{t}})
+	judge(t, v, err)
+	if v.Kills != kills || v.Published == 0 || v.Acknowledged == 0 || v.HostKills == 0 || v.Turns == 0 {
+		t.Errorf("the storm was none: %v", v)
+	}
+}
+
+// TestStormNoticesLies: a storm in which one process lies about one message
+// fails, and says what is wrong.
+func TestStormNoticesLies(t *testing.T) {
+	for lie, want := range map[string]string{
+		breakDrop:      "are missing before sequence",
+		breakDuplicate: "twice or out of order",
+		breakReorder:   "are missing before sequence",
+		breakAck:       "acknowledged messages are lost",
+	} {
+		t.Run(lie, func(t *testing.T) {
+			t.Parallel()
+			v, err := Run(Config{Seed: seed(t), Kills: 10, Arenas: 1, Break: lie, Log: logWriter{t}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if v.OK() || !strings.Contains(v.String(), want) {
+				t.Errorf("want %q in the verdict: %v", want, v)
+			}
+		})
+	}
+}
