@@ -56,6 +56,34 @@ func (b *spinBudget) slept(d int64) {
 	b.gap += (min(max(d-wakeTakes, 0), mostGap) - b.gap) / 2
 }
 
+// lookTrials learn whether looking for space before going to sleep pays. It
+// never does where the subscriber needs the processor that the looking takes;
+// how long the sleep was does not tell, since a wake-up on the own processor
+// is quick.
+type lookTrials struct {
+	misses  int
+	skipped int
+}
+
+const (
+	mostMisses = 8 // of which one look that paid makes up for three
+	lookPaid   = 3
+)
+
+func (t *lookTrials) pays() bool {
+	if t.misses < mostMisses {
+		return true
+	}
+	if t.skipped++; t.skipped < retrySpin {
+		return false
+	}
+	t.skipped = 0
+	return true
+}
+
+func (t *lookTrials) found()  { t.misses = max(t.misses-lookPaid, 0) }
+func (t *lookTrials) missed() { t.misses = min(t.misses+1, mostMisses) }
+
 // spinBriefly looks for a while, if that is likely to pay, and reports whether
 // there is something.
 func (c *Consumer) spinBriefly(began int64) bool {

@@ -53,3 +53,34 @@ func TestSpinBudget(t *testing.T) {
 		t.Errorf("behind slow wakes: looked in %d of %d waits, want nearly all after the first trial", looked, 10*retrySpin)
 	}
 }
+
+func TestLookTrials(t *testing.T) {
+	var l lookTrials
+	looks := func(waits, oneIn int) (looked int) {
+		for n := range waits {
+			if !l.pays() {
+				continue
+			}
+			looked++
+			if oneIn > 0 && n%oneIn == 0 {
+				l.found()
+			} else {
+				l.missed()
+			}
+		}
+		return looked
+	}
+	for _, step := range []struct {
+		what                      string
+		waits, oneIn, least, most int
+	}{
+		{"each pays", 100, 1, 100, 100},
+		{"one in three pays", 300, 3, 300, 300},
+		{"none pays", 1000, 0, mostMisses + 1, mostMisses + 1000/retrySpin},
+		{"each pays again", 1000, 1, 1000 - 2*retrySpin, 1000 - 1},
+	} {
+		if n := looks(step.waits, step.oneIn); n < step.least || n > step.most {
+			t.Errorf("%s: looked in %d of %d waits, want %d to %d", step.what, n, step.waits, step.least, step.most)
+		}
+	}
+}

@@ -22,6 +22,7 @@ type Producer struct {
 	guestsSeen uint64
 	spaceSeen  uint64 // publishers' sleeps that we have woken already
 	waiter     *Waiter
+	spaceLooks lookTrials
 }
 
 // Producer returns the producer of a slot that the host has granted to this
@@ -344,13 +345,15 @@ func (p *Producer) waitForSpace(ctx context.Context, n uint64) error {
 		position += p.r.capacity - offset
 	}
 	end := position + extent + recordHeader
-	if spinning {
+	if spinning && p.spaceLooks.pays() {
 		for range 64 {
 			if p.mayFit(end) {
+				p.spaceLooks.found()
 				return nil
 			}
 			shm.Pause(16)
 		}
+		p.spaceLooks.missed()
 	}
 	w := p.spaceWaiter()
 	w.Ready = func() bool { return p.mayFit(end) }
