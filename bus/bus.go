@@ -20,6 +20,7 @@ type HostInfo = control.HostInfo
 // A Bus is a handle on a bus: a connection to its host, or the host itself.
 // All methods may be called from any goroutine.
 type Bus struct {
+	name   string
 	client *control.Client
 	parker *ring.Parker
 	strong bool // this process has no membarrier: guards use fences
@@ -44,11 +45,13 @@ type Bus struct {
 // Errors: [ErrNoBus], [ErrNoHost], [ErrHostStalled], [ErrVersion],
 // [ErrBadName], [ErrPermission], errors.ErrUnsupported where this is not Linux.
 func Open(ctx context.Context, c Config) (*Bus, error) {
-	client, err := control.Dial(ctx, c.control())
+	config := c.control()
+	client, err := control.Dial(ctx, config)
 	if err != nil {
 		return nil, translate(err)
 	}
 	b := &Bus{
+		name:   config.Bus,
 		client: client,
 		parker: ring.NewParker(),
 		strong: shm.MembarrierProcess() != nil,
