@@ -1,13 +1,18 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"net"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/shmbus/shmbus/control"
+	"github.com/shmbus/shmbus/metrics"
 )
 
 func newServe(a *app) *cobra.Command {
@@ -16,6 +21,7 @@ func newServe(a *app) *cobra.Command {
 		fenced    bool
 		group     string
 		after     time.Duration
+		show      string
 	)
 	onStall := choice{word: control.OnStallWait, words: []string{control.OnStallWait, control.OnStallKill}}
 	cmd := &cobra.Command{
@@ -35,9 +41,7 @@ with exit code 0; the participants go on and one of them becomes the host.`,
 				Host: control.HostConfig{MaxMemory: uint64(maxMemory), Fenced: fenced, Group: group, Keep: true,
 					OnStall: onStall.word, StallAfter: after},
 			}
-			return control.Serve(cmd.Context(), c, func(address string) {
-				fmt.Fprintf(os.Stderr, "%s: serving bus %s at %s\n", cmd.CommandPath(), a.busName(), address)
-			})
+			return a.serve(cmd, c, show)
 		}),
 	}
 	f := cmd.Flags()
@@ -46,6 +50,38 @@ with exit code 0; the participants go on and one of them becomes the host.`,
 	f.Var(&onStall, "on-stall", "when a participant is stopped or frozen inside a lock: wait for it, or kill it and repair")
 	f.DurationVar(&after, "stall-after", 5*time.Second, "how long --on-stall kill waits `first`")
 	must(cmd.RegisterFlagCompletionFunc("on-stall", completeWords(onStall.words...)))
+	f.StringVar(&show, "metrics", "", "serve Prometheus metrics at `ADDR`, HOST:PORT or unix:PATH; see `shmbus metrics`")
 	f.StringVar(&group, "group", "", "let other users of group `NAME` subscribe, lossy, as restricted guests")
 	return cmd
+}
+
+// serve hosts the bus until the command ends and, if it has an address to show
+// them at, shows its metrics.
+func (a *app) serve(cmd *cobra.Command, c control.Config, show string) error {
+	var l net.Listener
+	if show != "" {
+		var err error
+		if l, err = listenMetrics(show); err != nil {
+			return err
+		}
+		defer l.Close()
+	}
+	ctx, end := context.WithCancelCause(cmd.Context())
+	var shown sync.WaitGroup
+	err := control.Serve(ctx, c, func(address string) {
+		fmt.Fprintf(os.Stderr, "%s: serving bus %s at %s\n", cmd.CommandPath(), a.busName(), address)
+		if l != nil {
+			shown.Go(func() {
+				if err := a.serveMetrics(ctx, cmd.CommandPath(), l, metrics.Options{Logger: a.logger()}); err != nil {
+					end(err)
+				}
+			})
+		}
+	})
+	end(nil)
+	shown.Wait()
+	if cause := context.Cause(ctx); cmd.Context().Err() == nil && !errors.Is(cause, context.Canceled) {
+		return errors.Join(err, cause)
+	}
+	return err
 }

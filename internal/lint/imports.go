@@ -8,14 +8,18 @@ import (
 )
 
 const (
-	xsys      = "golang.org/x/sys"
-	mmap      = "github.com/edsrzf/mmap-go"
-	cobra     = "github.com/spf13/cobra"
-	pflag     = "github.com/spf13/pflag"
-	histogram = "github.com/HdrHistogram/hdrhistogram-go"
-	rapid     = "pgregory.net/rapid"
-	porcupine = "github.com/anishathalye/porcupine"
-	script    = "github.com/rogpeppe/go-internal"
+	xsys       = "golang.org/x/sys"
+	mmap       = "github.com/edsrzf/mmap-go"
+	cobra      = "github.com/spf13/cobra"
+	pflag      = "github.com/spf13/pflag"
+	histogram  = "github.com/HdrHistogram/hdrhistogram-go"
+	rapid      = "pgregory.net/rapid"
+	prometheus = "github.com/prometheus"
+	protobuf   = "google.golang.org/protobuf"
+	bubbletea  = "charm.land/bubbletea/v2"
+	terminal   = "github.com/charmbracelet/x/term"
+	porcupine  = "github.com/anishathalye/porcupine"
+	script     = "github.com/rogpeppe/go-internal"
 )
 
 // node says what the package at Dir, and all below it, may import besides the
@@ -52,11 +56,11 @@ var graph = []node{
 		Reason: "users' tests see what users see",
 	},
 	{
-		Dir: "metrics", Ours: []string{"bus", "ring"}, Others: []string{"github.com/prometheus"}, Tests: []string{"bustest"},
+		Dir: "metrics", Ours: []string{"bus", "ring"}, Others: []string{prometheus, protobuf}, Tests: []string{"bustest"},
 		Reason: "the only home of client_golang: it reads the regions, nothing depends on it but the command",
 	},
 	{
-		Dir: "cmd", Ours: []string{"bus", "control", "ring", "shm", "metrics", "bench", "internal/failpoint"}, Others: []string{cobra, pflag, histogram, xsys}, Tests: []string{script, "bustest"},
+		Dir: "cmd", Ours: []string{"bus", "control", "ring", "shm", "metrics", "web", "bench", "internal/failpoint", "internal/watch", "internal/top"}, Others: []string{cobra, pflag, histogram, xsys}, Tests: []string{script, "bustest"},
 		Reason: "the one binary joins all rooms; nothing imports it",
 	},
 	{
@@ -70,6 +74,18 @@ var graph = []node{
 	{
 		Dir: "internal", Ours: []string{"internal/failpoint", "internal/invariants"}, Others: []string{xsys},
 		Reason: "helpers of tests and builds stand below the rooms that use them",
+	},
+	{
+		Dir: "internal/watch", Ours: []string{"bus", "ring"},
+		Reason: "what people are shown is what an observer reads",
+	},
+	{
+		Dir: "internal/top", Ours: []string{"internal/watch"}, Others: []string{bubbletea, terminal},
+		Reason: "the screen shows snapshots, wherever they come from",
+	},
+	{
+		Dir: "web", Ours: []string{"bus", "internal/watch"}, Tests: []string{"bustest"},
+		Reason: "the bridge is an ordinary participant: what it may do, any may",
 	},
 	{
 		Dir: "internal/steps", Ours: []string{"ring", "shm"}, Others: []string{xsys},
@@ -92,7 +108,7 @@ var graph = []node{
 		Reason: "a model that shared code with what it checks would share its mistakes",
 	},
 	{
-		Dir: "bench", Ours: []string{"bus", "bustest", "ring", "shm"}, Others: []string{histogram, xsys},
+		Dir: "bench", Ours: []string{"bench", "bus", "bustest", "ring", "shm"}, Others: []string{histogram, xsys},
 		Reason: "benchmarks measure the library from outside and below",
 	},
 }

@@ -1,0 +1,137 @@
+package metrics
+
+import (
+	"math"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/shmbus/shmbus/ring"
+)
+
+// Classic buckets end at powers of two of a second, from 2^-22 (238 ns) to
+// 2^3: every eighth edge of the native ones, so both tell the same.
+const (
+	classicLeast = -22
+	classicMost  = 3
+	perOctave    = 1 << ring.HistogramSchema
+)
+
+// zeroThreshold is the width of the bucket for no time at all: below the least
+// that the clock can tell.
+const zeroThreshold = 1.0 / (1 << 30)
+
+// latency is a histogram as Prometheus takes it. client_golang's constant
+// histograms are either classic or native; this is both.
+type latency struct {
+	desc    *prometheus.Desc
+	labels  []*dto.LabelPair
+	value   *ring.Histogram
+	created time.Time
+}
+
+// Desc implements [prometheus.Metric].
+func (l *latency) Desc() *prometheus.Desc { return l.desc }
+
+// Write implements [prometheus.Metric].
+func (l *latency) Write(m *dto.Metric) error {
+	m.Label = l.labels
+	m.Histogram = newHistogram(l.value, l.created)
+	return nil
+}
+
+func newHistogram(v *ring.Histogram, created time.Time) *dto.Histogram {
+	count := v.Count()
+	h := &dto.Histogram{
+		SampleCount:   proto.Uint64(count),
+		SampleSum:     proto.Float64(seconds(v.SumNanos)),
+		Schema:        proto.Int32(ring.HistogramSchema),
+		ZeroThreshold: proto.Float64(zeroThreshold),
+		ZeroCount:     proto.Uint64(v.Buckets[0]),
+	}
+	if !created.IsZero() {
+		h.CreatedTimestamp = timestamppb.New(created)
+	}
+	h.Bucket = classicBuckets(v)
+	h.PositiveSpan, h.PositiveDelta = nativeBuckets(v)
+	return h
+}
+
+func classicBuckets(v *ring.Histogram) []*dto.Bucket {
+	const edges = classicMost - classicLeast + 1
+	values := make([]dto.Bucket, edges)
+	buckets := make([]*dto.Bucket, edges)
+	counts := make([]uint64, edges)
+	bounds := make([]float64, edges)
+	var sum uint64
+	k := 0
+	for i := range buckets {
+		exponent := classicLeast + i
+		for last := perOctave*exponent - ring.HistogramOffset; k <= last; k++ {
+			sum += v.Buckets[k]
+		}
+		bounds[i] = math.Ldexp(1, exponent)
+		counts[i] = sum
+		values[i].CumulativeCount, values[i].UpperBound = &counts[i], &bounds[i]
+		buckets[i] = &values[i]
+	}
+	return buckets
+}
+
+// nativeBuckets are the buckets that are not empty, as spans of neighbours and
+// the differences between them. A short gap is cheaper filled than told.
+func nativeBuckets(v *ring.Histogram) ([]*dto.BucketSpan, []int64) {
+	const shortGap = 2
+	var spans []*dto.BucketSpan
+	var deltas []int64
+	var before int64 // count of the bucket before
+	next := int32(0) // index behind the last bucket told
+	tell := func(n uint64) {
+		deltas = append(deltas, int64(n)-before)
+		before = int64(n)
+		next++
+	}
+	for k := 1; k < len(v.Buckets); k++ {
+		n := v.Buckets[k]
+		if n == 0 {
+			continue
+		}
+		index := int32(k) + ring.HistogramOffset
+		gap := index - next
+		if len(spans) == 0 || gap > shortGap {
+			spans = append(spans, &dto.BucketSpan{Offset: proto.Int32(gap), Length: proto.Uint32(0)})
+			next = index
+		}
+		span := spans[len(spans)-1]
+		for next < index {
+			tell(0)
+			*span.Length++
+		}
+		tell(n)
+		*span.Length++
+	}
+	if len(spans) == 0 {
+		// A native histogram without a span would be taken for a classic one.
+		spans = append(spans, &dto.BucketSpan{Offset: proto.Int32(0), Length: proto.Uint32(0)})
+	}
+	return spans, deltas
+}
+
+// labelPairs makes sorted labels.
+func labelPairs(pairs ...string) []*dto.LabelPair {
+	list := make([]*dto.LabelPair, 0, len(pairs)/2)
+	for i := 0; i < len(pairs); i += 2 {
+		list = append(list, &dto.LabelPair{Name: &pairs[i], Value: &pairs[i+1]})
+	}
+	slices.SortFunc(list, func(a, b *dto.LabelPair) int {
+		if a.GetName() < b.GetName() {
+			return -1
+		}
+		return 1
+	})
+	return list
+}
