@@ -51,6 +51,10 @@ func TestEnumeratedDeath(t *testing.T) {
 	t.Log("all: " + all.String())
 }
 
+// workers are more than processors: a victim spends most of its life waiting
+// for the kernel to register it for barriers.
+const workers = 8
+
 // tally is what came of many kills.
 type tally struct {
 	boundaries int
@@ -98,7 +102,7 @@ func enumerate(t *testing.T, sc *scenario) tally {
 	var mu sync.Mutex
 	var work sync.WaitGroup
 	next := make(chan death)
-	for cpu := range 2 {
+	for cpu := range workers {
 		work.Go(func() {
 			onThread(t, func(w *worker) {
 				w.cpu = cpu
@@ -262,7 +266,7 @@ func (w *worker) unharmed(sc *scenario, tr *trace) (o outcome) {
 
 // kill plays one boundary, again where the process went another way.
 func (w *worker) kill(sc *scenario, tr *trace, d death) (o outcome) {
-	for range 3 {
+	for range 8 {
 		o = w.dieAt(sc, tr, d)
 		if len(o.problems) > 0 || o.err != nil && !errors.Is(o.err, errMissed) {
 			// Somebody may still be storing into the old ring.
