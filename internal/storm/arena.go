@@ -39,7 +39,8 @@ type arena struct {
 	counts    Counts
 	baseline  *baseline
 	joins     []time.Duration
-	closing   bool // what is heard from now on counts no more
+	held      []Held // after each round
+	closing   bool   // what is heard from now on counts no more
 }
 
 // Counts are what a storm has done.
@@ -86,12 +87,12 @@ func openArena(c Config, index int) (*arena, error) {
 	if a.dir, err = control.OpenBusDir(a.root, busName, control.DirOptions{Create: true}); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(a.root))
 	}
-	warden, err := a.start(Spec{})
+	warden, err := a.spawn(Spec{})
 	if err == nil {
 		err = a.await("the first host to serve", func() bool { return warden.ready })
 	}
 	if err == nil {
-		a.keeper, err = a.start(Spec{Keeper: true, NeverHost: true})
+		a.keeper, err = a.spawn(Spec{Keeper: true, NeverHost: true})
 	}
 	if err == nil {
 		err = a.await("the keeper to join", func() bool { return a.keeper.ready })
@@ -143,8 +144,8 @@ func (a *arena) newID() uint32 {
 	return a.lastID
 }
 
-// start starts a child of this arena and notes what its roles will tell of.
-func (a *arena) start(s Spec) (*process, error) {
+// spawn starts a child of this arena and notes what its roles will tell of.
+func (a *arena) spawn(s Spec) (*process, error) {
 	s.Dir, s.Fenced = a.root, a.fenced
 	if s.Seed == 0 {
 		s.Seed = a.rng.Uint64()

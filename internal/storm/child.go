@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"runtime"
@@ -59,7 +60,8 @@ func (c *child) run() error {
 	commands := make(chan command)
 	go c.listen(commands)
 	for c.bus == nil {
-		b, err := bus.Open(context.Background(), bus.Config{Dir: c.spec.Dir, Name: busName, Fenced: c.spec.Fenced, NeverHost: c.spec.NeverHost})
+		b, err := bus.Open(context.Background(), bus.Config{Dir: c.spec.Dir, Name: busName, Fenced: c.spec.Fenced, NeverHost: c.spec.NeverHost,
+			Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))}) // shown if something is wrong
 		if err != nil && !passing(err) {
 			return c.violation(0, "Open: %v", err)
 		}

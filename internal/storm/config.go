@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"time"
 )
 
 // Config says what a storm does. The zero value of each field is useful but for
@@ -22,6 +23,12 @@ type Config struct {
 	Clocks bool
 	// Hosts kills nobody but the host, and measures how long joining takes then.
 	Hosts bool
+	// Steady kills no host: one process serves from beginning to end, and must
+	// hold in the end what it held in the beginning.
+	Steady bool
+	// Duration goes on until so much time is over, in place of Kills and Stops.
+	// Every Interval (0: a minute) Log gets a line.
+	Duration, Interval time.Duration
 	// Break makes one child of the first round lie, see Spec.
 	Break string
 	// Log gets a line a round; nil: none.
@@ -41,6 +48,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Round == 0 {
 		c.Round = 200
+	}
+	if c.Interval == 0 {
+		c.Interval = time.Minute
 	}
 	if c.Log == nil {
 		c.Log = io.Discard

@@ -39,9 +39,22 @@ func (r *round) hunt() error {
 		r.mu.Lock()
 		r.joins = append(r.joins, joined.Sub(at))
 		r.mu.Unlock()
+		if late := joined.Sub(at); late > time.Second {
+			r.explain(p, at, late)
+		}
 	}
 	r.wakeSome(time.Now().Add(time.Hour))
 	return nil
+}
+
+// explain logs what everybody said while a newcomer had to wait for so long.
+func (r *round) explain(dead *process, at time.Time, late time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.config.logf("%v from the death of host %s at %s to the next newcomer:", late, dead, at.Format(time.RFC3339Nano))
+	for _, p := range r.alive() {
+		r.config.logf("  %s, stopped %t: %s", p, p.stopped, p.errs)
+	}
 }
 
 // findHost waits until one of the children that may be killed is the host.

@@ -15,6 +15,13 @@ type baseline struct {
 	files        []string
 }
 
+// Held is what the processes held that are there between two rounds.
+type Held struct{ Keeper, Host Usage }
+
+func (h Held) String() string {
+	return fmt.Sprintf("keeper %v, host %v", h.Keeper, h.Host)
+}
+
 // quietState asks for what is held now, and says what is still going on.
 func (a *arena) quietState() (baseline, []string, error) {
 	var b baseline
@@ -86,6 +93,9 @@ func (a *arena) leaks() {
 			}
 		}
 		if len(found) == 0 {
+			a.mu.Lock()
+			a.held = append(a.held, Held{now.keeper, now.host})
+			a.mu.Unlock()
 			return
 		}
 		time.Sleep(25 * time.Millisecond)

@@ -58,9 +58,18 @@ func (a *arena) runRound(number, kills, stops int) error {
 	return nil
 }
 
-// prepare makes the topics and starts the cast.
+// prepare chooses what the round is made of, and starts it.
 func (r *round) prepare() error {
 	r.plan()
+	if r.config.Hosts {
+		r.aim()
+	}
+	r.armed()
+	return r.start()
+}
+
+// start makes the topics and starts the cast.
+func (r *round) start() error {
 	for _, t := range r.topics {
 		r.histories[t.Topic] = &History{Topic: t.Topic, Publishers: map[uint32]*PublisherLog{}}
 	}
@@ -74,12 +83,8 @@ func (r *round) prepare() error {
 	if err := r.await("the keeper to make the topics", func() bool { return r.keeper.ready }); err != nil {
 		return err
 	}
-	if r.config.Hosts {
-		r.aim()
-	}
-	r.armed()
 	for _, s := range r.cast {
-		if _, err := r.arena.start(r.incarnate(s)); err != nil {
+		if _, err := r.arena.spawn(r.incarnate(s)); err != nil {
 			return err
 		}
 	}
@@ -108,7 +113,7 @@ func (r *round) plan() {
 	r.cast = append(r.cast, Spec{Roles: []Role{r.subscriberRole(false)}}, Spec{Roles: []Role{r.subscriberRole(true)}},
 		Spec{Roles: []Role{{Kind: roleChurner, Wait: waits[g.IntN(3)]}}}, Spec{Roles: []Role{{Kind: roleChurner}}})
 	for i := range r.cast {
-		r.cast[i].NeverHost = g.IntN(3) == 0
+		r.cast[i].NeverHost = g.IntN(3) == 0 || r.config.Steady
 	}
 }
 
@@ -198,7 +203,7 @@ func (r *round) victims() []*process {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.DeleteFunc(r.alive(), func(p *process) bool {
-		return p == r.keeper || p.spec.Break != "" || p.doomed || p.exited || !(early || p.ready && p.told > len(p.spec.Roles)+1 || p.ready && len(p.spec.Roles) == 0)
+		return p == r.keeper || r.config.Steady && len(p.spec.Roles) == 0 || p.spec.Break != "" || p.doomed || p.exited || !(early || p.ready && p.told > len(p.spec.Roles)+1 || p.ready && len(p.spec.Roles) == 0)
 	})
 }
 
@@ -227,7 +232,7 @@ func (r *round) kill(victims []*process) error {
 	for _, p := range victims {
 		s := p.spec
 		s.Break = ""
-		if _, err := r.arena.start(r.incarnate(s)); err != nil {
+		if _, err := r.arena.spawn(r.incarnate(s)); err != nil {
 			return err
 		}
 	}
@@ -273,7 +278,7 @@ func (r *round) wakeSome(now time.Time) {
 // settle lets everybody come to the end: publishers leave, the keeper marks, and
 // all subscribers come to the mark. One warden stays, to be the host.
 func (r *round) settle() error {
-	warden, err := r.arena.start(Spec{Seed: r.rng.Uint64()}) // before anybody leaves
+	warden, err := r.heir()
 	if err != nil {
 		return err
 	}
@@ -315,6 +320,20 @@ func (r *round) settle() error {
 		}
 	}
 	return r.await("the other wardens to leave", func() bool { return len(r.processes) == 2 })
+}
+
+// heir is the warden that will be the host when all others have left.
+func (r *round) heir() (*process, error) {
+	if r.config.Steady {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		for p := range r.processes {
+			if len(p.spec.Roles) == 0 && !p.spec.Keeper {
+				return p, nil
+			}
+		}
+	}
+	return r.arena.spawn(Spec{Seed: r.rng.Uint64()})
 }
 
 // quiet reports whether p's publishers have left and its subscribers are

@@ -13,7 +13,10 @@ type Verdict struct {
 	Counts
 	Problems []string
 	Joins    []time.Duration // Hosts: from each death to the next newcomer
-	Took     time.Duration
+	// What keepers and hosts held after the first round and after the last, by
+	// arena.
+	First, Last []Held
+	Took        time.Duration
 }
 
 // OK reports whether nothing was wrong.
@@ -27,13 +30,16 @@ func (v Verdict) String() string {
 	if c.Inside > 0 {
 		s += fmt.Sprintf("; %d stops inside the lock, %d of them until an ErrStalled named who it was", c.Inside, c.Named)
 	}
+	for i := range v.Last {
+		s += fmt.Sprintf("\narena %d after the first round: %v; after the last: %v", i, v.First[i], v.Last[i])
+	}
 	if len(v.Joins) > 0 {
-		s += "; " + Percentiles(v.Joins)
+		s += "\n" + Percentiles(v.Joins)
 	}
 	if v.OK() {
-		return s + ": 0 violations"
+		return s + "\n0 violations"
 	}
-	return fmt.Sprintf("%s: %d VIOLATIONS\n%s", s, len(v.Problems), strings.Join(v.Problems, "\n"))
+	return fmt.Sprintf("%s\n%d VIOLATIONS\n%s", s, len(v.Problems), strings.Join(v.Problems, "\n"))
 }
 
 // Run does a storm: arenas at the same time, rounds one after the other in each,
@@ -54,6 +60,7 @@ func Run(c Config) (Verdict, error) {
 			v.add(one.Counts)
 			v.Problems = append(v.Problems, one.Problems...)
 			v.Joins = append(v.Joins, one.Joins...)
+			v.First, v.Last = append(v.First, one.First...), append(v.Last, one.Last...)
 			if err != nil {
 				errs = append(errs, err)
 			}
@@ -74,20 +81,33 @@ func (c Config) arena(index, kills, stops int) (v Verdict, err error) {
 		return v, err
 	}
 	a.leaks() // makes the baseline
-	for number := 0; err == nil && (kills > 0 || stops > 0); number++ {
-		rounds := max((kills+c.Round-1)/c.Round, (stops+c.Round-1)/c.Round)
+	end := time.Now().Add(c.Duration)
+	stop := a.tell(c.Interval)
+	for number := 0; err == nil && (kills > 0 || stops > 0 || time.Now().Before(end)); number++ {
+		rounds := max((kills+c.Round-1)/c.Round, (stops+c.Round-1)/c.Round, 1)
 		k, s := kills/rounds, stops/rounds
+		if c.Duration > 0 {
+			k, s = c.Round, c.Round
+			kills, stops = k, s
+		}
 		began := time.Now()
 		before := a.counts
 		err = a.runRound(number, k, s)
 		kills, stops = kills-k, stops-s
+		if c.Duration > 0 {
+			continue
+		}
 		c.logf("arena %d round %d: %d kills, %d stops, %d messages in %v", index, number, a.counts.Kills-before.Kills,
 			a.counts.Stops-before.Stops, a.counts.Published-before.Published, time.Since(began).Round(time.Millisecond))
+	}
+	stop()
+	if (c.Duration > 0 || c.Steady) && err == nil {
+		a.flat()
 	}
 	closing := a.close()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return Verdict{Counts: a.counts, Problems: a.problems, Joins: a.joins}, errors.Join(ignoreFailed(err), closing)
+	return Verdict{First: a.held[:min(1, len(a.held))], Last: a.held[max(0, len(a.held)-1):], Counts: a.counts, Problems: a.problems, Joins: a.joins}, errors.Join(ignoreFailed(err), closing)
 }
 
 // ignoreFailed drops the error that stands for problems already noted.

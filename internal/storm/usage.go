@@ -116,6 +116,11 @@ func (u Usage) differs(base Usage) []string {
 	return ds
 }
 
+func (u Usage) String() string {
+	return fmt.Sprintf("%d descriptors, %d mapped memfds (%d bytes), %d threads, %d goroutines, %.1f MiB resident",
+		u.descriptors(), u.Memfds, u.MemfdBytes, u.Threads, u.Goroutines, float64(u.Resident)/(1<<20))
+}
+
 // descriptors is how many there are.
 func (u Usage) descriptors() int {
 	n := 0

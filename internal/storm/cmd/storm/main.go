@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"strings"
 
 	"github.com/shmbus/shmbus/internal/storm"
 )
@@ -28,6 +29,8 @@ func run() error {
 	flag.IntVar(&c.Round, "round", 200, "kills, or stops, a round")
 	flag.StringVar(&c.Fenced, "fenced", "", "fenced topics: yes, no, or in every other arena")
 	flag.BoolVar(&c.Hosts, "hosts", false, "kill nobody but the host, and measure how long joining takes then")
+	flag.BoolVar(&c.Steady, "steady", false, "kill no host: one process serves, and must hold in the end what it held in the beginning")
+	flag.DurationVar(&c.Duration, "duration", 0, "go on for so long, in place of -kills and -stops, with a line a minute")
 	flag.StringVar(&c.FailpointProgram, "failpoints", "", "this program built with -tags failpoint: publishers stop inside the lock, too")
 	flag.BoolVar(&c.Clocks, "clocks", false, "run some children in time namespaces with other clocks (root)")
 	flag.Parse()
@@ -44,7 +47,18 @@ func run() error {
 	}
 	fmt.Println(v)
 	if !v.OK() {
-		return fmt.Errorf("replay: go run ./internal/storm/cmd/storm -seed %d -kills %d -stops %d -arenas %d -round %d", c.Seed, c.Kills, c.Stops, c.Arenas, c.Round)
+		return fmt.Errorf("replay: %s", replay(c.Seed))
 	}
 	return nil
+}
+
+// replay is the command that makes the same choices again.
+func replay(seed uint64) string {
+	words := []string{"go run ./internal/storm/cmd/storm"}
+	flag.Visit(func(f *flag.Flag) {
+		if f.Name != "seed" {
+			words = append(words, fmt.Sprintf("-%s=%s", f.Name, f.Value))
+		}
+	})
+	return fmt.Sprintf("%s -seed=%d", strings.Join(words, " "), seed)
 }
