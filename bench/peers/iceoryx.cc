@@ -47,7 +47,7 @@ extern "C" void peer_send(struct writer *w, uint64_t n)
 		const uint8_t *p = writer_next(w);
 		for (bool done = false; !done;)
 			out->loan(size).and_then([&](void *&chunk) {
-				memcpy(chunk, p, size);
+				copy_payload(static_cast<uint8_t *>(chunk), p, size);
 				out->publish(chunk);
 				done = true;
 			}).or_else([](popo::AllocationError) { pause_once(); });

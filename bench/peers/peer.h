@@ -60,6 +60,23 @@ static inline const uint8_t *writer_next(struct writer *w)
 	return w->payload;
 }
 
+/* Copies a payload into shared memory as shm's Span.CopyIn does, and for the
+ * same reason: what is short goes by words, because wider loads of words that
+ * were just written wait for the store buffer. */
+static inline void copy_payload(uint8_t *to, const uint8_t *from, uint64_t size)
+{
+	if (size > 128) {
+		memcpy(to, from, size);
+		return;
+	}
+	for (uint64_t off = 0; off < size; off += 8) {
+		uint64_t v;
+		memcpy(&v, from + off, 8);
+		__asm__ __volatile__("" : "+r"(v)); /* or the compiler makes one wide load of them */
+		memcpy(to + off, &v, 8);
+	}
+}
+
 /* checker reads and checks messages in place. */
 struct checker {
 	uint64_t size;

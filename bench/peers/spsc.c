@@ -51,7 +51,7 @@ void peer_send(struct writer *w, uint64_t n)
 				pause_once();
 			}
 		}
-		memcpy(s.data + (s.own & s.mask) * s.slot, writer_next(w), w->size);
+		copy_payload(s.data + (s.own & s.mask) * s.slot, writer_next(w), w->size);
 		if (++s.own % EVERY == 0)
 			__atomic_store_n(&s.header->tail, s.own, __ATOMIC_RELEASE);
 	}
