@@ -5,6 +5,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/shmbus/shmbus/bus"
 	"github.com/shmbus/shmbus/ring"
@@ -12,21 +13,6 @@ import (
 )
 
 // What users call is package bus, and that is what the shmbus rows measure.
-// It stamps every message; rows without stamps go to package ring instead.
-
-func stageShmbus(s *stage) error {
-	if s.cell.Stamps {
-		return stageBus(s)
-	}
-	return stageRing(s)
-}
-
-func attachShmbus(a *actor) (outlet, inlet, error) {
-	if a.Cell.Stamps {
-		return attachBus(a)
-	}
-	return attachRing(a)
-}
 
 const (
 	topicThere = "there"
@@ -68,12 +54,12 @@ func attachBus(a *actor) (outlet, inlet, error) {
 }
 
 func (a *actor) busOutlet(b *bus.Bus, topic string) (outlet, error) {
-	p, err := b.Publisher(context.Background(), topic, bus.PublisherConfig{Name: fmt.Sprint("publisher", a.Actor), Capacity: a.Cell.capacity()})
+	p, err := b.Publisher(context.Background(), topic, bus.PublisherConfig{Name: fmt.Sprint("publisher", a.Actor), NoStamps: !a.Cell.Stamps, Capacity: a.Cell.capacity()})
 	if err != nil {
 		return nil, err
 	}
 	switch a.Cell.Mechanism {
-	case "shmbus-batch":
+	case "shmbus-batch", "shmbus-batch-unrecorded":
 		return &busBatchOutlet{p: p, batch: newBatch(a.Cell.Size)}, nil
 	case "shmbus-claim":
 		return &busClaimOutlet{p: p}, nil
@@ -87,7 +73,7 @@ var waitStrategies = map[string]ring.WaitStrategy{"spin": ring.Spin, "park": rin
 func (a *actor) busInlet(b *bus.Bus, topic string) (inlet, error) {
 	fan := &busFanInlet{}
 	for i := range a.Cell.Subscribers {
-		s, err := b.Subscriber(context.Background(), topic, bus.SubscriberConfig{Name: fmt.Sprint("subscriber", i), Wait: waitStrategies[a.Cell.Wait]})
+		s, err := b.Subscriber(context.Background(), topic, bus.SubscriberConfig{Name: fmt.Sprint("subscriber", i), NoRecording: strings.HasSuffix(a.Cell.Mechanism, "-unrecorded"), Wait: waitStrategies[a.Cell.Wait]})
 		if err != nil {
 			return nil, err
 		}
@@ -187,6 +173,9 @@ func (in *busFanInlet) add(s *bus.Subscriber, k *checker) {
 func (in *busFanInlet) receive(k *checker, n int) error {
 	return in.all(k, n, func(i, max int) (int, error) { return in.subscribers[i].Poll(in.takes[i], max) })
 }
+
+// batchSize is how many messages shmbus-batch publishes at once.
+const batchSize = 32
 
 // batch is a buffer for each message of a batch.
 type batch [][]byte

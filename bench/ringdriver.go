@@ -17,9 +17,6 @@ type attachment struct {
 	Start       []ring.Attachment
 }
 
-// batchSize is how many messages shmbus-batch publishes at once.
-const batchSize = 32
-
 // stageRing makes a ring for the way there and, for round trips, one for the
 // way back, and does what a host would do.
 func stageRing(s *stage) error {
@@ -40,7 +37,7 @@ func stageRing(s *stage) error {
 func (s *stage) ring(id uint64) (attachment, error) {
 	o := ring.Options{
 		Capacity: s.cell.capacity(), Publishers: s.cell.Publishers, Subscribers: s.cell.Subscribers,
-		Fenced: s.cell.Mechanism == "shmbus-fenced", Label: "bench", ID: id,
+		Counter: shm.TSCUsable(), Label: "bench", ID: id,
 	}
 	g, err := o.Geometry()
 	if err != nil {
@@ -126,14 +123,7 @@ func (a *actor) ringOutlet(r *ring.Ring, t attachment, slot int) (outlet, error)
 	if err != nil {
 		return nil, err
 	}
-	o := ringOutlet{p: p, stamps: a.Cell.Stamps}
-	switch a.Cell.Mechanism {
-	case "shmbus-batch":
-		return &batchOutlet{o, newBatch(a.Cell.Size)}, nil
-	case "shmbus-claim":
-		return &claimOutlet{o}, nil
-	}
-	return &o, nil
+	return &ringOutlet{p: p, stamps: a.Cell.Stamps, clock: r.Clock()}, nil
 }
 
 func (a *actor) ringInlet(r *ring.Ring, t attachment) (inlet, error) {
@@ -155,12 +145,13 @@ func (a *actor) ringInlet(r *ring.Ring, t attachment) (inlet, error) {
 type ringOutlet struct {
 	p      *ring.Producer
 	stamps bool
+	clock  ring.Clock
 }
 
 // stamp is the publish time, as bus gives it.
 func (o *ringOutlet) stamp() int64 {
 	if o.stamps {
-		return shm.Now()
+		return o.clock.Now()
 	}
 	return 0
 }
@@ -169,42 +160,6 @@ func (o *ringOutlet) send(w *writer, n int) error {
 	ctx := context.Background()
 	for range n {
 		if _, err := o.p.Publish(ctx, w.next(), 0, o.stamp()); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// batchOutlet publishes batches.
-type batchOutlet struct {
-	ringOutlet
-	batch batch
-}
-
-func (o *batchOutlet) send(w *writer, n int) error {
-	for n > 0 {
-		messages := o.batch.fill(w, n)
-		if _, err := o.p.PublishBatch(context.Background(), messages, 0, o.stamp(), true); err != nil {
-			return err
-		}
-		n -= len(messages)
-	}
-	return nil
-}
-
-// claimOutlet copies the payload into the ring itself, outside the lock.
-type claimOutlet struct{ ringOutlet }
-
-func (o *claimOutlet) send(w *writer, n int) error {
-	ctx := context.Background()
-	for range n {
-		p := w.next()
-		c, err := o.p.Claim(ctx, len(p), 0, o.stamp())
-		if err != nil {
-			return err
-		}
-		copy(c.Bytes(), p)
-		if err := c.Commit(); err != nil {
 			return err
 		}
 	}

@@ -46,6 +46,8 @@ var mechanisms = []traits{
 	{name: "shmbus-batch", about: "PublishBatch of 32", patterns: streams, waits: allWaits, stamps: true, unstamp: true, many: true, fan: true, ring: true},
 	{name: "shmbus-claim", about: "Claim, fill in place, Commit", patterns: anyOf, waits: allWaits, stamps: true, unstamp: true, many: true, fan: true, ring: true},
 	{name: "shmbus-fenced", about: "full fences instead of membarrier", patterns: anyOf, waits: allWaits, stamps: true, unstamp: true, many: true, fan: true, ring: true},
+	{name: "shmbus-unrecorded", about: "shmbus without recording latencies", patterns: anyOf, waits: allWaits, stamps: true, unstamp: true, many: true, fan: true, extra: true, ring: true},
+	{name: "shmbus-batch-unrecorded", about: "shmbus-batch without recording latencies", patterns: streams, waits: allWaits, stamps: true, unstamp: true, many: true, fan: true, extra: true, ring: true},
 	{name: "shmbus-ring", about: "package ring alone, without bus", patterns: anyOf, waits: allWaits, stamps: true, unstamp: true, many: true, fan: true, extra: true, ring: true},
 	{name: "mutex", about: "shared memory and a lock: the same ring behind a plain compare-and-swap lock", patterns: anyOf, waits: spins, unstamp: true, many: true, ring: true},
 	{name: "function-call", about: "a call in the same goroutine", patterns: []Pattern{Stream, RTT}, waits: []string{"none"}, alone: true},

@@ -85,26 +85,17 @@ func (c *subscriber) message(r *ring.Record, owner *Subscriber) Message {
 
 // stamps give a publisher's messages their publish times.
 type stamps struct {
-	counter bool // by the processor's counter
-	none    bool
-	clock   ring.Clock
+	none  bool
+	clock ring.Clock
 }
 
 func newStamps(r *ring.Ring, none bool) stamps {
-	clock := r.Clock()
-	return stamps{counter: clock.Counter() && !none, none: none, clock: clock}
+	return stamps{none: none, clock: r.Clock()}
 }
 
 // now returns the stamp of what is published now. Cost: a reading of the
 // counter, or of the clock.
 func (s *stamps) now() int64 {
-	if s.counter {
-		return int64(shm.TSC())
-	}
-	return s.otherNow()
-}
-
-func (s *stamps) otherNow() int64 {
 	if s.none {
 		return 0
 	}

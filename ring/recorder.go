@@ -58,21 +58,30 @@ func newRecorder(c Clock, block *subscriberBlock) recorder {
 
 // note counts a message.
 func (r *recorder) note(stamp uint64) {
-	if stamp-r.low < r.width && r.run < r.until {
-		r.run++
-		r.sum += stamp
-		return
+	if r.ends(stamp) {
+		r.begin(stamp)
 	}
-	r.begin(stamp)
+	r.add(stamp)
 }
 
-// begin ends the run and begins another with this message.
+// ends reports whether the run ends before this message.
+func (r *recorder) ends(stamp uint64) bool { return stamp-r.low >= r.width || r.run >= r.until }
+
+// add counts a message in the run.
+func (r *recorder) add(stamp uint64) {
+	r.run++
+	r.sum += stamp
+}
+
+// begin ends the run and begins another, which this message will be the first
+// of.
 func (r *recorder) begin(stamp uint64) {
 	r.endRun()
 	if stamp == 0 {
-		r.low, r.width, r.run, r.sum, r.until, r.bucket = 0, 1, 1, 0, math.MaxUint64, noBucket
+		r.low, r.width, r.until, r.bucket = 0, 1, math.MaxUint64, noBucket
 		return
 	}
+	given := stamp
 	if r.clock.Foreign() {
 		stamp = uint64(r.clock.Time(int64(stamp)))
 	}
@@ -85,7 +94,8 @@ func (r *recorder) begin(stamp uint64) {
 		stamp = r.now
 	}
 	k := r.bounds.bucketOf(ticks)
-	r.bucket, r.run, r.sum, r.until = k, 1, stamp, r.left
+	r.bucket, r.until = k, r.left
+	r.sum = stamp - given // what is added is given
 	switch {
 	case r.clock.Foreign() || k < edgeCount && r.bounds.edges[k] >= r.now:
 		r.width = 0 // each stamp must be made a time; or is older than the clock
@@ -128,7 +138,7 @@ func (r *recorder) endRun() {
 		r.total += r.run*r.now - r.sum
 	}
 	r.left -= min(r.run, r.left)
-	r.run, r.width = 0, 0
+	r.run, r.sum, r.width = 0, 0, 0
 }
 
 // flush stores what is counted. The batch is over: the next message's clock
