@@ -166,7 +166,44 @@ func (o *ringOutlet) send(w *writer, n int) error {
 	return nil
 }
 
-// ringInlet reads with Next, and waits as its strategy says.
+// batchOutlet publishes batches.
+type batchOutlet struct {
+	ringOutlet
+	batch batch
+}
+
+func (o *batchOutlet) send(w *writer, n int) error {
+	for n > 0 {
+		messages := o.batch.fill(w, n)
+		if _, err := o.p.PublishBatch(context.Background(), messages, 0, o.stamp(), true); err != nil {
+			return err
+		}
+		n -= len(messages)
+	}
+	return nil
+}
+
+// claimOutlet copies the payload into the ring itself, outside the lock.
+type claimOutlet struct{ ringOutlet }
+
+func (o *claimOutlet) send(w *writer, n int) error {
+	ctx := context.Background()
+	for range n {
+		p := w.next()
+		c, err := o.p.Claim(ctx, len(p), 0, o.stamp())
+		if err != nil {
+			return err
+		}
+		copy(c.Bytes(), p)
+		if err := c.Commit(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ringInlet reads with Take, which is what bus's Next does, and waits as its
+// strategy says.
 type ringInlet struct {
 	c      *ring.Consumer
 	parker *ring.Parker
@@ -175,19 +212,20 @@ type ringInlet struct {
 func (in *ringInlet) receive(k *checker, n int) error {
 	c := in.c
 	for n > 0 {
-		r, err := c.Next()
-		if err == ring.ErrEmpty {
-			if err = c.Wait(context.Background(), in.parker); err == nil {
-				continue
+		p, _, err := c.Take()
+		if err == nil {
+			if !k.next(p) {
+				k.take(p)
 			}
+			n--
+			continue
+		}
+		if err == ring.ErrEmpty {
+			err = c.Wait(context.Background(), in.parker)
 		}
 		if err != nil {
 			return err
 		}
-		if !k.next(r.Payload) {
-			k.take(r.Payload)
-		}
-		n--
 	}
 	c.Release()
 	return nil

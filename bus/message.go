@@ -66,23 +66,6 @@ func (m *Message) Clone() Message {
 	return c
 }
 
-func (c *subscriber) message(r *ring.Record, owner *Subscriber) Message {
-	t := r.Time
-	if c.clock.Foreign() {
-		t = c.clock.Time(t)
-	}
-	return Message{
-		Payload:   r.Payload,
-		Sequence:  r.Sequence,
-		Lost:      r.Lost,
-		Kind:      r.Kind,
-		Publisher: r.Publisher,
-		counter:   c.counter,
-		time:      t,
-		owner:     owner,
-	}
-}
-
 // stamps give a publisher's messages their publish times.
 type stamps struct {
 	none  bool

@@ -25,12 +25,11 @@ type subscriber struct {
 	config   SubscriberConfig
 	clock    ring.Clock
 	counter  bool // stamps are values of the processor's counter
+	foreign  bool // of one that we may not read: clock makes times of them
 	topic    string
 	asked    uint32 // calls that did not look at their context
 	end      error  // what says that nothing more can come; nil if it is not looked for
 	drained  bool   // it was returned
-	fn       func(Message, bool) error
-	each     func(ring.Record, bool) error // c.call, made once: Poll makes no closure
 	final    SubscriberStats
 }
 
@@ -66,14 +65,17 @@ func (s *Subscriber) Next(ctx context.Context) (Message, error) {
 	if c.asked%askContext == 1 && ctx.Err() != nil {
 		return Message{}, s.failed(ctx.Err())
 	}
-	r, err := c.consumer.Next()
+	p, h, err := c.consumer.Take()
 	if err != nil {
-		if r, err = c.await(ctx, err); err != nil {
+		if p, h, err = c.await(ctx, err); err != nil {
 			return Message{}, s.failed(err)
 		}
 	}
 	c.exit(lent)
-	return c.message(&r, s), nil
+	return Message{
+		Payload: p, Sequence: h.Sequence(), Lost: c.consumer.Lost(), Kind: h.Kind(), Publisher: h.Publisher(),
+		counter: c.counter, time: c.stampOf(h), owner: s,
+	}, nil
 }
 
 // Messages returns an iterator over Next. It ends behind the first error,
@@ -106,8 +108,7 @@ func (s *Subscriber) Poll(fn func(m Message, last bool) error, max int) (int, er
 		return 0, s.refused()
 	}
 	defer s.polled() // also when fn panics
-	c.fn = fn
-	n, err := c.consumer.Poll(c.each, max)
+	n, err := c.poll(fn, max)
 	if n == 0 && (err == nil || err == ring.ErrEmpty) && c.isDrained() {
 		return 0, c.end
 	}
@@ -118,18 +119,36 @@ func (s *Subscriber) Poll(fn func(m Message, last bool) error, max int) (int, er
 }
 
 func (s *Subscriber) polled() {
-	s.c.fn = nil
 	s.c.exit(idle)
 	runtime.KeepAlive(s)
 }
 
-// call is what the ring's Poll calls. A handle closed meanwhile stops the
-// batch.
-func (c *subscriber) call(r ring.Record, last bool) error {
-	if c.closed.Load() != 0 { // sync(bus.guard): in Poll, pairs with shut
-		return ErrClosed
+// poll is what the ring's Poll does, written out here: one call less for each
+// message. A handle closed meanwhile stops the batch.
+func (c *subscriber) poll(fn func(Message, bool) error, max int) (int, error) {
+	consumer := c.consumer
+	for n := 0; n < max; {
+		p, h, err := consumer.Take()
+		if err != nil {
+			return n, err
+		}
+		if c.closed.Load() != 0 { // sync(bus.guard): in Poll, pairs with shut
+			return n + 1, ErrClosed
+		}
+		n++
+		last := n == max || !consumer.More()
+		err = fn(Message{
+			Payload: p, Sequence: h.Sequence(), Lost: consumer.Lost(), Kind: h.Kind(), Publisher: h.Publisher(),
+			counter: c.counter, time: c.stampOf(h),
+		}, last)
+		if err != nil {
+			return n, err
+		}
+		if last {
+			return n, consumer.EndPoll()
+		}
 	}
-	return c.fn(c.message(&r, nil), last)
+	return 0, nil
 }
 
 // Wait blocks until there may be something for Next or Poll: also loss, an
@@ -194,20 +213,30 @@ func (s *Subscriber) failed(err error) error {
 }
 
 // await waits for a record after Next found none, for the reason err.
-func (c *subscriber) await(ctx context.Context, err error) (ring.Record, error) {
+func (c *subscriber) await(ctx context.Context, err error) ([]byte, ring.Header, error) {
 	for err == ring.ErrEmpty {
 		if c.isDrained() {
-			return ring.Record{}, c.end
+			return nil, ring.Header{}, c.end
 		}
 		if err = c.consumer.Wait(ctx, c.bus.parker); err != nil {
 			break
 		}
-		var r ring.Record
-		if r, err = c.consumer.Next(); err == nil {
-			return r, nil
+		var p []byte
+		var h ring.Header
+		if p, h, err = c.consumer.Take(); err == nil {
+			return p, h, nil
 		}
 	}
-	return ring.Record{}, err
+	return nil, ring.Header{}, err
+}
+
+// stampOf returns a message's publish time as [Message] keeps it.
+func (c *subscriber) stampOf(h ring.Header) int64 {
+	t := h.Time()
+	if c.foreign {
+		return c.clock.Time(t)
+	}
+	return t
 }
 
 // isDrained reports that nothing more can come, once and for all.
@@ -240,8 +269,7 @@ func (b *Bus) joinSubscriber(ctx context.Context, topic string, cfg SubscriberCo
 		return nil, err
 	}
 	c := &subscriber{config: cfg, topic: topic, clock: g.Ring.Clock()}
-	c.counter = c.clock.Counter()
-	c.each = c.call
+	c.counter, c.foreign = c.clock.Counter(), c.clock.Foreign()
 	switch {
 	case cfg.UntilDrained:
 		c.end = io.EOF
