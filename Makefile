@@ -11,7 +11,7 @@ PERFORMANCE   = $(NATIVE) $(GO) run ./bench/cmd/performance
 # $(call need,program,packages): the program is there, or is installed
 need = command -v $(1) >/dev/null || { apt-get update -qq && apt-get install -yqq --no-install-recommends $(2); } >/dev/null
 
-.PHONY: help build demo test test-full test-arm64 check fmt vet staticcheck house race fallbacks cross units docs-test bench bench-peers peers performance plots tricks model fuzz man clean
+.PHONY: help build demo test test-full test-arm64 check fmt vet staticcheck house race fallbacks cross units docs-test bench bench-peers peers performance plots tricks model fuzz test-storm soak man clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,8 @@ model: ## explore every scene of the ring's model, and every mistake it must not
 fuzz: ## run each fuzz target for FUZZTIME (30m)
 	$(GO) test ./control -run '^$$' -fuzz '^FuzzControlMessages$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 2s
 	for f in FuzzReader FuzzAttach FuzzRepair; do $(GO) test ./ring -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 2s || exit 1; done
+test-storm: ; k=$(or $(KILLS),2000) s=./internal/storm/cmd/storm; for f in "$$s -kills $$k -stops $$((k/10))" "$$s -hosts -arenas 1 -stops 0 -kills $$((k/100))" "$$s -steady -stops 0 -kills $$((k/10))" "-tags failpoint $$s -inside -kills 0 -stops $$((k/10))"; do $(NATIVE) $(GO) run $$f || exit 1; done ## kill KILLS (2000) processes at random; then hosts; a host's clients; stop inside the lock
+soak: ; $(NATIVE) $(GO) run ./internal/storm/cmd/storm -duration $(or $(DURATION),1h) ## load, kills, stops and churn for DURATION (1h): a line a minute, a verdict
 test-arm64: ## run the tests of shm and ring for arm64 under qemu (root: registers the emulator)
 	@$(call need,qemu-aarch64-static,qemu-user-static)
 	packaging/emulate aarch64

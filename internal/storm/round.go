@@ -61,9 +61,6 @@ func (a *arena) runRound(number, kills, stops int) error {
 // prepare chooses what the round is made of, and starts it.
 func (r *round) prepare() error {
 	r.plan()
-	if r.config.Hosts {
-		r.aim()
-	}
 	r.armed()
 	return r.start()
 }
@@ -82,6 +79,9 @@ func (r *round) start() error {
 	}
 	if err := r.await("the keeper to make the topics", func() bool { return r.keeper.ready }); err != nil {
 		return err
+	}
+	if r.config.Hosts {
+		r.aim()
 	}
 	for _, s := range r.cast {
 		if _, err := r.arena.spawn(r.incarnate(s)); err != nil {

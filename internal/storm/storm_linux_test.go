@@ -3,6 +3,8 @@ package storm
 import (
 	"math/rand/v2"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -80,5 +82,39 @@ func TestStormNoticesLies(t *testing.T) {
 				t.Errorf("want %q in the verdict: %v", want, v)
 			}
 		})
+	}
+}
+
+// TestStopsInside stops publishers at places inside the lock, every time that
+// they come there: nobody takes what they hold, and others are told who it is.
+func TestStopsInside(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "storm")
+	if out, err := exec.Command("go", "build", "-tags", "failpoint", "-o", program, "./cmd/storm").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	v, err := Run(Config{Seed: seed(t), Stops: 1200, Round: 300, Program: program, FailpointProgram: program, Log: logWriter{t}})
+	judge(t, v, err)
+	if v.Inside == 0 || v.Named == 0 {
+		t.Errorf("no stop inside the lock, or none that was named: %v", v)
+	}
+}
+
+// TestHostsAreFollowed kills nobody but the host. How long a newcomer waits then
+// is for a quiet machine to say.
+func TestHostsAreFollowed(t *testing.T) {
+	v, err := Run(Config{Seed: seed(t), Kills: 30, Round: 10, Arenas: 1, Hosts: true, Log: logWriter{t}})
+	judge(t, v, err)
+	if v.HostKills != 30 || len(v.Joins) != 30 {
+		t.Errorf("%d hosts killed, %d newcomers; want 30 each", v.HostKills, len(v.Joins))
+	}
+}
+
+// TestNothingIsLeftBehind connects and kills on a bus whose host stays: it holds
+// in the end what it held before.
+func TestNothingIsLeftBehind(t *testing.T) {
+	v, err := Run(Config{Seed: seed(t), Kills: 500, Round: 100, Steady: true, Log: logWriter{t}})
+	judge(t, v, err)
+	if v.Kills != 500 || v.HostKills != 0 {
+		t.Errorf("%d kills, %d of hosts; want 500 and none", v.Kills, v.HostKills)
 	}
 }

@@ -3,12 +3,14 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"strings"
 
+	"github.com/shmbus/shmbus/internal/failpoint"
 	"github.com/shmbus/shmbus/internal/storm"
 )
 
@@ -31,11 +33,17 @@ func run() error {
 	flag.BoolVar(&c.Hosts, "hosts", false, "kill nobody but the host, and measure how long joining takes then")
 	flag.BoolVar(&c.Steady, "steady", false, "kill no host: one process serves, and must hold in the end what it held in the beginning")
 	flag.DurationVar(&c.Duration, "duration", 0, "go on for so long, in place of -kills and -stops, with a line a minute")
-	flag.StringVar(&c.FailpointProgram, "failpoints", "", "this program built with -tags failpoint: publishers stop inside the lock, too")
+	inside := flag.Bool("inside", false, "publishers stop inside the lock, too (build with -tags failpoint)")
 	flag.BoolVar(&c.Clocks, "clocks", false, "run some children in time namespaces with other clocks (root)")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
+	}
+	if *inside && !failpoint.Compiled {
+		return errors.New("-inside needs failpoints: go run -tags failpoint ./internal/storm/cmd/storm -inside …")
+	}
+	if *inside {
+		c.FailpointProgram = "/proc/self/exe"
 	}
 	for c.Seed == 0 {
 		c.Seed = rand.Uint64()
@@ -55,6 +63,9 @@ func run() error {
 // replay is the command that makes the same choices again.
 func replay(seed uint64) string {
 	words := []string{"go run ./internal/storm/cmd/storm"}
+	if failpoint.Compiled {
+		words = []string{"go run -tags failpoint ./internal/storm/cmd/storm"}
+	}
 	flag.Visit(func(f *flag.Flag) {
 		if f.Name != "seed" {
 			words = append(words, fmt.Sprintf("-%s=%s", f.Name, f.Value))
