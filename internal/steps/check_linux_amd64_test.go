@@ -295,7 +295,7 @@ func (s *scene) messages() {
 			}
 			next[m.slot] = m.number + 1
 		}
-		stats, given := r.c.Stats(), s.ring.Stat().Sequence
+		stats, given := r.c.Stats(), s.ring.Stat().Sequence-s.base
 		if stats.Delivered != uint64(len(r.got)) || stats.Delivered+stats.Lost()+stats.Aborted != given {
 			s.problem("%s: %d given, %d delivered + %d lost + %d aborted, nothing unread", r.name, given, stats.Delivered, stats.Lost(), stats.Aborted)
 		}

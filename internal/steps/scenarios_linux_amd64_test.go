@@ -88,7 +88,7 @@ func biasedAt(at uint64, n int) func(v *victim) {
 	return func(v *victim) {
 		v.bias()
 		if at != 0 {
-			v.advance(v.ring.Options().Start + at)
+			v.advance(v.ring.Options().Start + capacity + at)
 		}
 		v.ready(n)
 	}

@@ -109,6 +109,7 @@ type scene struct {
 	notes, ownerNotes notes
 
 	generation uint32 // last one given
+	base       uint64 // sequence of the first message that the survivors see
 	survivor   *ring.Producer
 	sent       [publishers]uint64 // messages that survivors published, by slot
 	reader     *reader
@@ -160,7 +161,7 @@ func (st *site) lay(sc *scenario) *scene {
 		clear(m.Bytes())
 	}
 	s := &scene{scenario: sc, site: st}
-	o := ring.Options{Capacity: capacity, Publishers: publishers, Subscribers: subscribers, Fenced: sc.fenced, Start: sc.start, Label: "steps", ID: 0x57e95}
+	o := ring.Options{Capacity: capacity, Publishers: publishers, Subscribers: subscribers, Fenced: sc.fenced, Start: sc.start - capacity, Label: "steps", ID: 0x57e95}
 	log, cursors := st.maps[0].Bytes(), st.maps[1].Bytes()
 	if err := ring.Format(log, cursors, o); err != nil {
 		panic(setupError{err})
@@ -172,6 +173,7 @@ func (st *site) lay(sc *scenario) *scene {
 	}
 	s.notes, s.ownerNotes = notesIn(st.maps[2].Bytes(), false), notesIn(st.maps[2].Bytes(), true)
 	s.takeOver()
+	s.used()
 	s.survivor = s.producer(survivorSlot)
 	s.reader = s.subscribe("the reliable subscriber", readerSlot, ring.Reliable)
 	s.lossy = s.subscribe("the lossy subscriber", lossySlot, ring.Lossy)
@@ -179,6 +181,19 @@ func (st *site) lay(sc *scenario) *scene {
 		sc.setup(s)
 	}
 	return s
+}
+
+// used lets a lap of the ring pass: the bytes ahead are another lap's records,
+// not zeros.
+func (s *scene) used() {
+	p := s.producer(otherSlot)
+	payload := bytes.Repeat([]byte{0xff}, 64-headerSize)
+	for range capacity / 64 {
+		_, err := p.TryPublish(payload, 0, 1)
+		s.must(err)
+	}
+	s.must(s.host.RemovePublisher(otherSlot, s.generation))
+	s.base = s.ring.Stat().Sequence
 }
 
 // takeOver makes this process the ring's host, as after the host's death.
