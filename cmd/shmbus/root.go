@@ -61,7 +61,7 @@ nothing to clean up. A topic is made by its first publisher.`,
 		newServe(a), newPub(a), newSub(a), newLs(a), newStat(a), newRm(a), newDoctor(a), newDemo(a), newVersion(a),
 		newMan(a), newDocs(a), newDemoPublisher(a), newDemoSubscriber(a),
 		newBench(a), newBenchActor(a),
-		newMetrics(a), newTop(a),
+		newMetrics(a), newTop(a), newHTTP(a),
 	)
 	return root
 }

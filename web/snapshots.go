@@ -1,0 +1,183 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/shmbus/shmbus/internal/watch"
+)
+
+// lookInterval is how often the bus is looked at while somebody watches.
+const lookInterval = time.Second
+
+// looks takes snapshots while somebody waits for them, one for all. Who is slow
+// misses some: each gets the newest there is.
+type looks struct {
+	life    context.Context
+	watcher *watch.Watcher
+
+	mu       sync.Mutex
+	watching int
+	running  bool
+	newest   []byte        // JSON
+	next     chan struct{} // closed when there is a newer one
+	done     sync.WaitGroup
+}
+
+func newLooks(life context.Context, w *watch.Watcher) *looks {
+	return &looks{life: life, watcher: w, next: make(chan struct{})}
+}
+
+// join counts a watcher; the function it returns takes that back.
+func (l *looks) join() (leave func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.watching++
+	if !l.running && l.life.Err() == nil {
+		l.running = true
+		l.done.Go(l.run)
+	}
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.watching--
+	}
+}
+
+func (l *looks) run() {
+	tick := time.NewTicker(lookInterval)
+	defer tick.Stop()
+	for {
+		ctx, cancel := context.WithTimeout(l.life, hostTimeout)
+		s := l.watcher.Look(ctx)
+		cancel()
+		b, err := json.Marshal(&s)
+		if err != nil {
+			panic("web: a snapshot is not JSON: " + err.Error()) // of numbers and strings it always is
+		}
+		l.mu.Lock()
+		l.newest = b
+		close(l.next)
+		l.next = make(chan struct{})
+		if l.watching == 0 || l.life.Err() != nil {
+			l.running = false
+			l.mu.Unlock()
+			return
+		}
+		l.mu.Unlock()
+		select {
+		case <-tick.C:
+		case <-l.life.Done():
+		}
+	}
+}
+
+// wait waits until nobody looks any more; life is over.
+func (l *looks) wait() { l.done.Wait() }
+
+// newer returns the channel that is closed when there is a newer snapshot.
+func (l *looks) newer() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.next
+}
+
+func (l *looks) latest() []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.newest
+}
+
+// snapshots streams what happens on the bus, once a second.
+func (b *Bridge) snapshots(w http.ResponseWriter, r *http.Request) {
+	done, err := b.stream()
+	if err != nil {
+		b.fail(w, r, err)
+		return
+	}
+	defer done()
+	next := b.looks.newer()
+	defer b.looks.join()()
+	out := newEvents(w)
+	for {
+		select {
+		case <-next:
+		case <-r.Context().Done():
+			return
+		case <-b.life.Done():
+			return
+		}
+		next = b.looks.newer()
+		if out.event("snapshot", "", b.looks.latest()) != nil || out.flush() != nil {
+			return
+		}
+	}
+}
+
+// stream counts a stream; errStreams if there are too many.
+func (b *Bridge) stream() (done func(), err error) {
+	select {
+	case b.streams <- struct{}{}:
+		return func() { <-b.streams }, nil
+	default:
+		return nil, fmt.Errorf("%w: there are %d, which is the limit", errStreams, cap(b.streams))
+	}
+}
+
+// events writes server-sent events.
+type events struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	b       []byte
+}
+
+func newEvents(w http.ResponseWriter) *events {
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("X-Accel-Buffering", "no") // proxies pass it on at once
+	deadline(w, answerTimeout)
+	w.WriteHeader(http.StatusOK)
+	e := &events{w: w, control: http.NewResponseController(w)}
+	_ = e.flush()
+	return e
+}
+
+// event adds an event; data is one line.
+func (e *events) event(kind, id string, data []byte) error {
+	if kind != "" {
+		e.b = append(append(append(e.b, "event: "...), kind...), '\n')
+	}
+	if id != "" {
+		e.b = append(append(append(e.b, "id: "...), id...), '\n')
+	}
+	e.b = append(append(append(e.b, "data: "...), data...), '\n', '\n')
+	if len(e.b) >= flushAt {
+		return e.flush()
+	}
+	return nil
+}
+
+// comment keeps the connection alive.
+func (e *events) comment() error {
+	e.b = append(e.b, ":\n\n"...)
+	return e.flush()
+}
+
+// flushAt is how much is collected before it is written.
+const flushAt = 32 << 10
+
+// flush writes what was collected. It blocks while the client does not read,
+// for answerTimeout at most.
+func (e *events) flush() error {
+	deadline(e.w, answerTimeout)
+	if len(e.b) > 0 {
+		if _, err := e.w.Write(e.b); err != nil {
+			return err
+		}
+		e.b = e.b[:0]
+	}
+	return e.control.Flush()
+}
