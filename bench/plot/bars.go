@@ -5,8 +5,9 @@ package plot
 // value.
 type Bars struct {
 	Title string
-	X     string // what the axis shows
-	Text  func(float64) string
+	X     string               // what the axis shows
+	XText func(float64) string // of a mark on the axis
+	Text  func(float64) string // of a bar
 	Bars  []Bar
 }
 
@@ -38,7 +39,7 @@ func (c *Bars) SVG() []byte {
 	x.round()
 	for _, v := range x.marks {
 		d.line("grid", x.at(v), top-textGap, x.at(v), float64(tall-bottom))
-		d.text("middle", x.at(v), float64(tall-bottom+18), c.Text(v))
+		d.text("middle", x.at(v), float64(tall-bottom+18), c.XText(v))
 	}
 	for i, b := range c.Bars {
 		y := float64(top + barStep*i)

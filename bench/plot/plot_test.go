@@ -29,7 +29,7 @@ func lines() *Lines {
 }
 
 func bars() *Bars {
-	return &Bars{Title: "rates", X: "messages/s", Text: number, Bars: []Bar{{"a", 1e8, 0}, {"b", 3e5, 1}, {"<c>", 0, 1}}}
+	return &Bars{Title: "rates", X: "messages/s", XText: number, Text: number, Bars: []Bar{{"a", 1e8, 0}, {"b", 3e5, 1}, {"<c>", 0, 1}}}
 }
 
 // TestGolden pins what charts look like. Look at what changes before -update.
@@ -60,7 +60,7 @@ func TestWellFormed(t *testing.T) {
 	zero.YLog, zero.Series = false, []Series{{"zero", []Point{{1, 0}, {2, 0}}}}
 	for name, svg := range map[string][]byte{
 		"lines": lines().SVG(), "bars": bars().SVG(), "odd": odd.SVG(), "zero": zero.SVG(),
-		"no lines": (&Lines{XText: number, YText: number}).SVG(), "no bars": (&Bars{Text: number}).SVG(),
+		"no lines": (&Lines{XText: number, YText: number}).SVG(), "no bars": (&Bars{XText: number, Text: number}).SVG(),
 	} {
 		d := xml.NewDecoder(bytes.NewReader(svg))
 		for {

@@ -31,7 +31,7 @@ func Charts(runs map[string]Run) map[string][]byte {
 }
 
 func (g *growth) chart(rows []bench.Row, title, x, y string) []byte {
-	c := plot.Lines{Title: title, X: x, Y: y, XLog: true, YLog: true, YText: bench.Short, XText: func(v float64) string { return g.text(int(v)) }}
+	c := plot.Lines{Title: title, X: x, Y: y, XLog: true, YLog: true, YText: mark, XText: func(v float64) string { return g.text(int(v)) }}
 	names, values, costs := g.collect(rows)
 	for _, n := range names {
 		s := plot.Series{Name: n}
@@ -43,6 +43,17 @@ func (g *growth) chart(rows []bench.Row, title, x, y string) []byte {
 		c.Series = append(c.Series, s)
 	}
 	return c.SVG()
+}
+
+// mark is a round number without the zeros that only a measured one needs.
+func mark(v float64) string {
+	text := bench.Short(v)
+	digits := strings.TrimRight(text, "kMG")
+	unit := text[len(digits):]
+	if strings.Contains(digits, ".") {
+		digits = strings.TrimRight(strings.TrimRight(digits, "0"), ".")
+	}
+	return digits + unit
 }
 
 // kinds are colours of bars, by what a mechanism's name begins or ends with.
@@ -65,7 +76,7 @@ func kind(r *bench.Row) int {
 }
 
 func throughput(rows []bench.Row) []byte {
-	c := plot.Bars{Title: "Stream of 64 B messages, one publisher, one subscriber", X: "messages per second, logarithmic", Text: bench.Short}
+	c := plot.Bars{Title: "Stream of 64 B messages, one publisher, one subscriber", X: "messages per second, logarithmic", XText: mark, Text: bench.Short}
 	for _, r := range choose(rows, func(r *bench.Row) bool {
 		return r.Pattern == bench.Stream && r.Size == 64 && r.Publishers == 1 && r.Subscribers == 1 && (r.Mode == "reliable" || r.Mode == "quoted")
 	}, quickest) {
@@ -90,7 +101,7 @@ func latency(rows []bench.Row) []byte {
 	texts := []string{"p50", "p90", "p99", "p99.9", "longest"}
 	c := plot.Lines{
 		Title: "Round trips of 64 B", X: "percentile", Y: "ns, there and back", YLog: true,
-		YText: bench.Short, XText: func(v float64) string { return texts[int(v)] },
+		YText: mark, XText: func(v float64) string { return texts[int(v)] },
 	}
 	f := figures{rows: rows}
 	for _, k := range []key{

@@ -35,6 +35,7 @@ var apart = map[string]string{
 	"ring.(*Producer).publishSlow":  "the ring is not biased to us, or something is due",
 	"ring.(*Producer).waitForSpace": "the ring is full",
 	"ring.(*Producer).wake":         "a subscriber sleeps",
+	"ring.(*Clock).slowNow":         "the counter was calibrated anew",
 	"runtime.ifaceeq":               "compares an error",
 	"bus.(*publisher).publishOrNot": "the configuration drops when full",
 	"bus.translate":                 "an error",

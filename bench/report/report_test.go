@@ -119,6 +119,14 @@ func TestFormat(t *testing.T) {
 	}
 }
 
+func TestMark(t *testing.T) {
+	for v, want := range map[float64]string{1: "1", 20: "20", 0.5: "0.5", 1000: "1k", 2e4: "20k", 5e8: "500M", 1e9: "1G"} {
+		if got := mark(v); got != want {
+			t.Errorf("%v: got %q, want %q", v, got, want)
+		}
+	}
+}
+
 func TestRead(t *testing.T) {
 	var b strings.Builder
 	for _, r := range planned(t, bench.Choice{Quick: true}) {
