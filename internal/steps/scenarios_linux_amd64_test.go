@@ -94,6 +94,17 @@ func biasedAt(at uint64, n int) func(v *victim) {
 	}
 }
 
+// fast is the bias of the victim where nothing is due for a small message but
+// to write it: neither gates nor words of others are looked at.
+func fast(n int) func(v *victim) {
+	return func(v *victim) {
+		biasedAt(8<<10, n)(v)
+		v.publish(1, minMessage)
+		v.payload = nil
+		v.ready(n)
+	}
+}
+
 func prepared(n int) func(v *victim) { return func(v *victim) { v.ready(n) } }
 
 func survivorBiased(s *scene) { s.bias(s.survivor, survivorSlot) }
@@ -137,6 +148,9 @@ func revoked(s *scene) error {
 var publishing = []*scenario{
 	{name: "publish-first", victim: publisher(prepared(64), callPublish), attempts: 1, verify: position(96)},
 	{name: "publish-first-fenced", fenced: true, victim: publisher(prepared(64), callPublish), attempts: 1},
+	{name: "publish-fast", victim: publisher(fast(32), callPublish), attempts: 1, verify: biasedToVictim},
+	{name: "publish-fast-wakes", victim: publisher(fast(32), callPublish), begin: (*scene).sleepDeep, attempts: 1, verify: biasedToVictim},
+	{name: "trypublish-fast", victim: publisher(fast(50), callTryPublish), attempts: 1, verify: biasedToVictim},
 	{name: "publish-biased", victim: publisher(biasedAt(0, 64), callPublish), attempts: 1, verify: biasedToVictim},
 	{name: "publish-biased-fenced", fenced: true, victim: publisher(biasedAt(0, 64), callPublish), attempts: 1, verify: biasedToVictim},
 	{name: "publish-becomes-biased", attempts: 6, verify: biasedToVictim,
