@@ -11,7 +11,7 @@ PERFORMANCE   = $(NATIVE) $(GO) run ./bench/cmd/performance
 # $(call need,program,packages): the program is there, or is installed
 need = command -v $(1) >/dev/null || { apt-get update -qq && apt-get install -yqq --no-install-recommends $(2); } >/dev/null
 
-.PHONY: help build demo test test-full test-arm64 check fmt vet staticcheck house race fallbacks cross units docs-test bench bench-peers peers performance plots tricks model fuzz test-storm soak man clean
+.PHONY: help build demo test test-full test-steps test-arm64 check fmt vet staticcheck house race fallbacks cross units docs-test bench bench-peers peers performance plots tricks model fuzz test-storm soak man clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,8 @@ test-arm64: ## run the tests of shm and ring for arm64 under qemu (root: registe
 	@$(call need,qemu-aarch64-static,qemu-user-static)
 	packaging/emulate aarch64
 	GOOS=linux GOARCH=arm64 $(NATIVE) SHMBUS_EMULATED=1 $(GO) test -count=1 ./shm ./ring
+test-steps: ## kill participants of a ring at every instruction boundary of their calls (ten minutes)
+	$(NATIVE) $(GO) test -count=1 -timeout 60m -v -run '^TestEnumeratedDeath$$' ./internal/steps -every 1
 test-full: ## run the long tests too (an hour or more)
 	SHMBUS_FULL=1 $(NATIVE) $(GO) test -count=1 -timeout 170m ./...
 man: build ## man pages and shell completions, into bin/share
