@@ -22,7 +22,7 @@ func enterClock(seconds int64) error {
 		return fmt.Errorf("unshare: %w", err)
 	}
 	offsets := fmt.Sprintf("monotonic %d 0\n", seconds)
-	if err := os.WriteFile("/proc/thread-self/timens_offsets", []byte(offsets), 0); err != nil {
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/timens_offsets", unix.Gettid()), []byte(offsets), 0); err != nil {
 		return err
 	}
 	self, err := os.Executable()

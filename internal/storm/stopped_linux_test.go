@@ -14,6 +14,7 @@ import (
 // long. Who wants to join is told its pid, who is attached goes on, and nobody
 // takes its place; when it continues, all is as before.
 func TestStoppedHostStaysTheHost(t *testing.T) {
+	t.Parallel()
 	a, err := openArena(Config{Seed: seed(t)}.withDefaults(), 0)
 	if err != nil {
 		t.Fatal(err)

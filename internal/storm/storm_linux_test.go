@@ -52,6 +52,7 @@ func judge(t *testing.T, v Verdict, err error) {
 
 // TestStorm kills processes of buses at random and compares what all saw.
 func TestStorm(t *testing.T) {
+	t.Parallel()
 	kills := 2000
 	if testing.Short() || raceEnabled {
 		kills = 150
@@ -88,6 +89,7 @@ func TestStormNoticesLies(t *testing.T) {
 // TestStopsInside stops publishers at places inside the lock, every time that
 // they come there: nobody takes what they hold, and others are told who it is.
 func TestStopsInside(t *testing.T) {
+	t.Parallel()
 	program := filepath.Join(t.TempDir(), "storm")
 	if out, err := exec.Command("go", "build", "-tags", "failpoint", "-o", program, "./cmd/storm").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -102,6 +104,7 @@ func TestStopsInside(t *testing.T) {
 // TestHostsAreFollowed kills nobody but the host. How long a newcomer waits then
 // is for a quiet machine to say.
 func TestHostsAreFollowed(t *testing.T) {
+	t.Parallel()
 	v, err := Run(Config{Seed: seed(t), Kills: 30, Round: 10, Arenas: 1, Hosts: true, Log: logWriter{t}})
 	judge(t, v, err)
 	if v.HostKills != 30 || len(v.Joins) != 30 {
@@ -112,6 +115,7 @@ func TestHostsAreFollowed(t *testing.T) {
 // TestNothingIsLeftBehind connects and kills on a bus whose host stays: it holds
 // in the end what it held before.
 func TestNothingIsLeftBehind(t *testing.T) {
+	t.Parallel()
 	v, err := Run(Config{Seed: seed(t), Kills: 500, Round: 100, Steady: true, Log: logWriter{t}})
 	judge(t, v, err)
 	if v.Kills != 500 || v.HostKills != 0 {
