@@ -22,7 +22,6 @@ demo: build ## send the Go source tree from one process to three, and check ever
 	$(BIN) demo "$$($(GO) env GOROOT)/src"
 test: ## run the tests
 	$(NATIVE) $(GO) test ./...
-
 check: fmt vet staticcheck house test race fallbacks cross units docs-test ## all that CI runs
 
 fmt: ## complain about files gofmt would change
