@@ -1,13 +1,10 @@
 package main
 
 import (
-	"encoding/base64"
 	"encoding/binary"
-	"encoding/json"
-	"time"
-	"unicode/utf8"
 
 	"github.com/shmbus/shmbus/bus"
+	"github.com/shmbus/shmbus/internal/watch"
 )
 
 // encoder appends a message in the form of the output to b.
@@ -24,32 +21,7 @@ func encodePrefixed(b []byte, m *bus.Message) []byte {
 	return append(b, m.Payload...)
 }
 
-// messageJSON is a line of `sub -o json`.
-type messageJSON struct {
-	Sequence  uint64 `json:"sequence"`
-	Time      string `json:"time"`
-	Kind      uint32 `json:"kind"`
-	Publisher uint16 `json:"publisher"`
-	Size      int    `json:"size"`
-	Lost      uint64 `json:"lost"`
-	Payload   string `json:"payload"`
-	Encoding  string `json:"encoding"` // utf8 or base64
-}
-
-func encodeJSON(b []byte, m *bus.Message) []byte {
-	j := messageJSON{
-		Sequence: m.Sequence, Time: m.Time().UTC().Format(time.RFC3339Nano), Kind: m.Kind,
-		Publisher: m.Publisher, Size: len(m.Payload), Lost: m.Lost,
-	}
-	if utf8.Valid(m.Payload) {
-		j.Payload, j.Encoding = string(m.Payload), "utf8"
-	} else {
-		j.Payload, j.Encoding = base64.StdEncoding.EncodeToString(m.Payload), "base64"
-	}
-	line, err := json.Marshal(&j)
-	must(err)
-	return append(append(b, line...), '\n')
-}
+func encodeJSON(b []byte, m *bus.Message) []byte { return append(watch.AppendMessage(b, m), '\n') }
 
 const (
 	sinkLimit = 64 << 10 // output collected before it is written

@@ -210,8 +210,9 @@ func (m *model) detailLines(t *watch.Topic) []string {
 	add("ring  %s %3.0f%% of %s", bar(float64(t.Used)/float64(max(t.Capacity, 1)), 20), 100*float64(t.Used)/float64(max(t.Capacity, 1)), size(float64(t.Capacity)))
 	add("msg/s %s %s", spark(h.rate, min(cells, historyLength)), count(t.PublishedPS))
 	add("p99   %s %s", spark(h.p99, min(cells, historyLength)), span(t.Latency, t.Latency.P99))
-	add("p50 %s  p99 %s  p99.9 %s  %s/s  lost %d  dropped %d  refused %d  blocked %.0f%%  revocations %s/s  repairs %d",
-		span(t.Latency, t.Latency.P50), span(t.Latency, t.Latency.P99), span(t.Latency, t.Latency.P999), size(t.BytesPS),
+	add("p50 %s  p99 %s  p99.9 %s  %s/s  delivered %s/s",
+		span(t.Latency, t.Latency.P50), span(t.Latency, t.Latency.P99), span(t.Latency, t.Latency.P999), size(t.BytesPS), count(t.DeliveredPS))
+	add("lost %d  dropped %d  refused %d  blocked %.0f%%  lock taken %s/s  repairs %d",
 		t.Lost, t.Dropped, t.Refused, t.Blocked*100, count(t.RevocationPS), t.Repairs)
 	for _, n := range notes(t) {
 		lines = append(lines, style(redStyle, fit("! "+n, m.width)))
