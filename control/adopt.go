@@ -140,6 +140,7 @@ func (h *host) adopt(t *topic, id slotID, files []*os.File) error {
 		h.failTopic(t, explainMake(err))
 		return t.err
 	}
+	h.storeTopic(t)
 	log, all := t.measure()
 	publishers, subscribers := t.ring.Publishers(), t.ring.Subscribers()
 	h.mu.Lock()

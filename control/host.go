@@ -47,6 +47,9 @@ type HostConfig struct {
 	// before it grants slots (0: 250 ms). Topics that are not there it makes
 	// only when all are back or dead, or 2 s later.
 	Settle time.Duration
+
+	store  bool           // a service manager keeps descriptors for us; fdstore.go
+	stored []*storedTopic // what it kept
 }
 
 // Limits that are nobody's choice.
@@ -142,10 +145,11 @@ type host struct {
 	members  map[uint64]*session
 	topics   map[string]*topic
 	waiters  map[string][]*waiter
-	missing  map[uint64]struct{} // members that were alive at the start and are not back
-	serving  bool                // settled is closed
-	making   bool                // whole is closed
-	reserved uint64              // bytes of topics in the making
+	aside    map[string]*asideTopic // in the manager's store, of a layout that is not ours
+	missing  map[uint64]struct{}    // members that were alive at the start and are not back
+	serving  bool                   // settled is closed
+	making   bool                   // whole is closed
+	reserved uint64                 // bytes of topics in the making
 	settleAt time.Time
 }
 
@@ -160,7 +164,7 @@ func newHost(dir *BusDir, lock *HostLock, ln *Listener, self uint64, client bool
 		started: time.Now(), maxMemory: c.MaxMemory,
 		judge: make(chan struct{}, 1), ended: make(chan struct{}), settled: make(chan struct{}), whole: make(chan struct{}),
 		open: true, sessions: map[*session]struct{}{}, members: map[uint64]*session{},
-		topics: map[string]*topic{}, waiters: map[string][]*waiter{}, missing: map[uint64]struct{}{},
+		topics: map[string]*topic{}, waiters: map[string][]*waiter{}, aside: map[string]*asideTopic{}, missing: map[uint64]struct{}{},
 		settleAt: time.Now().Add(c.Settle),
 	}
 	if h.maxMemory == 0 {
@@ -189,6 +193,7 @@ func newHost(dir *BusDir, lock *HostLock, ln *Listener, self uint64, client bool
 	h.mu.Lock()
 	h.settleIfComplete()
 	h.mu.Unlock()
+	h.adoptStored(c.stored)
 	h.work.Add(3)
 	go h.accept()
 	go h.probeStalls()

@@ -71,6 +71,10 @@ func (h *host) publish(ctx context.Context, s *session, m *publishRequest) (*gra
 func (h *host) topicToPublish(ctx context.Context, m *publishRequest) (t *topic, created bool, err error) {
 	for {
 		h.mu.Lock()
+		if err := h.keptAside(m.Topic); err != nil {
+			h.mu.Unlock()
+			return nil, false, err
+		}
 		t := h.topics[m.Topic]
 		if t == nil && !h.making {
 			h.mu.Unlock()
@@ -153,6 +157,7 @@ func (h *host) makeTopic(t *topic, m *publishRequest) error {
 
 // goLive attaches those who wait for a topic, and lets everybody else in.
 func (h *host) goLive(t *topic) {
+	h.storeTopic(t)
 	for {
 		h.mu.Lock()
 		waiting := h.waiters[t.name]
@@ -204,6 +209,7 @@ func (h *host) unref(t *topic) {
 	}
 	h.mu.Unlock()
 	if last {
+		h.unstoreTopic(t)
 		t.regions.close()
 	}
 }

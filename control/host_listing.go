@@ -66,6 +66,9 @@ func (h *host) observe(head Header, name string) (reply, error) {
 
 // remove removes a topic that nobody is attached to.
 func (h *host) remove(name string) error {
+	if h.removeAside(name) {
+		return nil
+	}
 	h.mu.Lock()
 	t := h.topics[name]
 	if t == nil || !t.live {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"time"
 )
 
@@ -24,15 +25,14 @@ func Serve(ctx context.Context, config Config, ready func(addr string)) error {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	handed, err := handedListener()
+	handed, err := takeHanded()
 	if err != nil {
 		return err
 	}
-	h, member, dir, err := becomeHost(config, handed, log)
+	config.Host.stored, config.Host.store = handed.topics, os.Getenv("NOTIFY_SOCKET") != ""
+	h, member, dir, err := becomeHost(config, handed.listener, log)
 	if err != nil {
-		if handed != nil {
-			handed.Close()
-		}
+		handed.close()
 		return err
 	}
 	defer dir.Close()

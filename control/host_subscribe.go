@@ -61,6 +61,10 @@ func (h *host) topicToSubscribe(ctx context.Context, s *session, m *subscribeReq
 	for {
 		h.mu.Lock()
 		t := h.topics[m.Topic]
+		if err := h.keptAside(m.Topic); err != nil {
+			h.mu.Unlock()
+			return nil, nil, err
+		}
 		switch {
 		case t != nil && t.live:
 			t.refs++

@@ -52,6 +52,7 @@ type topic struct {
 	generation  uint32 // the last one given
 	bytes       int64  // memory of all regions
 	logBytes    int64
+	stored      bool   // with the service manager, see fdstore.go
 	stalled     string // by whom the host's own entry was held up
 	stall       stall  // who stands still inside, see stall.go
 	suspect     string // what the last check found, if anything
