@@ -119,9 +119,7 @@ type scene struct {
 
 	victim, owner     *tracee
 	victimAt, ownerAt assignment
-	paused            int    // pauses of the victim so far
 	claim             func() // ends the claim of a survivor
-	waits             bool   // somebody waits for room: there may be none
 	problems          []string
 }
 
@@ -409,5 +407,4 @@ func (s *scene) waitForRoom(size int) {
 			nap()
 		}
 	}
-	s.waits = true
 }
