@@ -134,14 +134,14 @@ func (o *busClaimOutlet) send(w *writer, n int) error {
 	return nil
 }
 
-// busInlet reads with Next.
+// busInlet reads with NextInto.
 type busInlet struct{ s *bus.Subscriber }
 
 func (in *busInlet) receive(k *checker, n int) error {
 	ctx := context.Background()
+	var m bus.Message
 	for range n {
-		m, err := in.s.Next(ctx)
-		if err != nil {
+		if err := in.s.NextInto(ctx, &m); err != nil {
 			return err
 		}
 		if !k.next(m.Payload) {

@@ -60,23 +60,38 @@ type PublisherStats struct {
 // Cost on top of the ring's: 4 loads, 2 stores, a reading of the processor's
 // counter, or of the clock where that is none (NoStamps: neither); no locked
 // instruction, no allocation, no system call.
+//
+// The guard is written out here, and calls are made for what is odd only.
 func (p *Publisher) Publish(ctx context.Context, payload []byte) error {
 	c := p.c
-	if !c.enter(inside) {
-		return p.refused()
+	if c.strong || c.state.Load()-inside <= polling-inside {
+		if !c.enter(inside) {
+			return p.refused()
+		}
+	} else {
+		c.state.Store(inside)     // sync(bus.guard): going in, pairs with Close's barrier
+		if c.closed.Load() != 0 { // sync(bus.guard): going in, pairs with shut
+			return p.refused()
+		}
 	}
-	err := c.ended(ctx)
+	var err error
+	if c.asked++; c.asked%askContext == 1 {
+		err = ctx.Err()
+	}
 	if err == nil {
 		if c.config.WhenFull == Block {
 			_, err = c.producer.Publish(ctx, payload, c.kind, c.now())
 		} else {
 			err = c.publishOrNot(ctx, payload)
 		}
-		if err != nil {
-			err = translate(err)
-		}
 	}
-	c.exit(c.rest())
+	if err != nil {
+		err = translate(err)
+	}
+	c.state.Store(c.rest())               // sync(bus.guard): going out, pairs with Close's barrier
+	if c.strong || c.closed.Load() != 0 { // sync(bus.guard): going out, pairs with shut
+		c.exit(c.rest())
+	}
 	runtime.KeepAlive(p)
 	return err
 }
