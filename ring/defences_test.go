@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/shmbus/shmbus/shm"
 )
@@ -61,9 +62,9 @@ func TestNoBiasWhileOthersWait(t *testing.T) {
 // TestMutualExclusion: two publishers, each of which takes the bias whenever it
 // may and enters by it, and whoever wants in revokes it.
 func TestMutualExclusion(t *testing.T) {
-	entries := 200_000
+	entries := 2_000_000
 	if raceEnabled || runtime.NumCPU() < 2 {
-		entries = 2000
+		entries = 20_000
 	}
 	for _, fenced := range []bool{false, true} {
 		if !fenced && !shm.HaveMembarrier() {
@@ -251,4 +252,59 @@ func TestPadZeroesFirst(t *testing.T) {
 		t.Errorf("behind the PAD is %#x", w)
 	}
 	p.leave()
+}
+
+// TestNewGateIsSeen: a publisher that knows how far it may go learns of a
+// subscriber that begins further back.
+func TestNewGateIsSeen(t *testing.T) {
+	room := newHeapRoom(t, Options{})
+	p := room.local(0)
+	for i := range 200 {
+		if _, err := p.TryPublish(numbered(i, 100), 0, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.limit = p.tail + 1<<30 // as far as it may ever have gone
+	c := room.localConsumer(0, SubscriberSpec{Start: Start{Kind: StartEarliest}})
+	for i := range 200 {
+		if _, err := p.TryPublish(numbered(i, 100), 0, 0); err != nil {
+			break
+		}
+	}
+	for n := 0; ; n++ {
+		if _, err := c.Next(); errors.Is(err, ErrEmpty) && n > 0 {
+			return
+		} else if err != nil {
+			t.Fatalf("message %d: %v", n, err)
+		}
+	}
+}
+
+// TestStalledCallsGiveUp: whoever waits for one that is stopped inside is told
+// when his context ends.
+func TestStalledCallsGiveUp(t *testing.T) {
+	room := newHeapRoom(t, Options{})
+	a, b := room.local(0), room.local(1)
+	if err := a.lock(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	for name, publish := range map[string]func() error{
+		"Publish":    func() error { _, err := b.Publish(ctx, nil, 0, 0); return err },
+		"TryPublish": func() error { _, err := b.TryPublish(nil, 0, 0); return err },
+	} {
+		result := make(chan error, 1)
+		go func() { result <- publish() }()
+		select {
+		case err := <-result:
+			var stalled *StalledError
+			if !errors.As(err, &stalled) || stalled.Slot != 0 {
+				t.Errorf("%s: %v, want ErrStalled that names slot 0", name, err)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%s does not give up", name)
+		}
+	}
+	a.unlock()
 }
