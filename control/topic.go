@@ -278,7 +278,7 @@ func (t *topic) info(waiting int) TopicInfo {
 		Name: t.name, Capacity: t.options.Capacity, Schema: t.options.Schema,
 		LogBytes: t.logBytes, CursorBytes: t.bytes - t.logBytes,
 		Waiting: waiting, Created: t.created, Stalled: t.stalled, Corrupt: t.corrupt,
-		Exclusive: t.options.Exclusive, Ended: t.ring.Ended(),
+		Exclusive: t.options.Exclusive, Ended: t.options.Exclusive && t.ring.Ended(),
 	}
 	if t.stall.text != "" {
 		i.Stalled, i.StalledSince = t.stall.text, t.stall.since
