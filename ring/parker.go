@@ -10,10 +10,17 @@ import (
 	"github.com/shmbus/shmbus/shm"
 )
 
-// maxPark bounds every futex wait of a [Parker]. When it is over, the waiter's
-// words and Ready are looked at again: that a peer forgot, or was killed
-// before, its wake-up costs this long and no more.
-const maxPark = 50 * time.Millisecond
+// minPark bounds the first futex wait of a sleeper in a [Parker]; each that
+// ends by time may be twice as long, up to maxPark. When one is over, the
+// waiter's words and Ready are looked at again: that a peer was stopped or
+// killed before its wake-up, and the host with it, costs this long and no
+// more. Nothing else needs the bound, so it may grow: each end of a wait makes
+// Go's scheduler look around for 10 ms, the larger part of what idle
+// subscribers cost.
+const (
+	minPark = 50 * time.Millisecond
+	maxPark = 400 * time.Millisecond
+)
 
 // blindPark is the bound where no futex call can wait on all words: without
 // futex_waitv, and on systems without futexes.
@@ -55,7 +62,7 @@ type Waiter struct {
 	// sleep; a word that holds something else ends the wait.
 	Words []shm.Wait
 	// Ready reports that waiting is over though no word changed. It is called
-	// before sleeping and after every maxPark, from whichever goroutine
+	// before sleeping and after every wait that ends by time, from whichever goroutine
 	// sleeps, must be quick and must not call the parker.
 	Ready func() bool
 	// Cancel ends the wait with ErrClosed once it is not zero; set it with
@@ -147,8 +154,8 @@ func (w *Waiter) changed() bool {
 
 // waitDirect sleeps in the caller's goroutine. The bell is read before the
 // conditions it stands for, so a ring in between makes the futex call return
-// at once. Who has slept for a whole maxPark joins the others if there are
-// any: each thread that comes out of the kernel 20 times a second keeps the Go
+// at once. Who has slept for a whole minPark joins the others if there are
+// any: each thread that comes out of the kernel now and then keeps the Go
 // scheduler's monitor awake for 10 ms each time, which costs more than the
 // waiting itself.
 func (pk *Parker) waitDirect(ctx context.Context, w *Waiter) (*parked, error) {
@@ -158,7 +165,7 @@ func (pk *Parker) waitDirect(ctx context.Context, w *Waiter) (*parked, error) {
 	}
 	pk.words = append(pk.words[:0], w.Words...)
 	pk.words = append(pk.words, shm.Wait{Word: &pk.bell, Private: true})
-	deep := true
+	deep, patience := true, minPark
 	for first := true; ; first = false {
 		bell := pk.bell.Load() // sync(park.bell): pairs with ringBell
 		over, err := pk.over(ctx, w, deep)
@@ -175,7 +182,9 @@ func (pk *Parker) waitDirect(ctx context.Context, w *Waiter) (*parked, error) {
 			}
 		}
 		pk.words[len(pk.words)-1].Value = bell
-		deep = sleep(pk.words, maxPark)
+		if deep = sleep(pk.words, patience); deep {
+			patience = min(2*patience, maxPark)
+		}
 	}
 }
 

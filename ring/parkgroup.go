@@ -101,14 +101,14 @@ func (pk *Parker) waitParked(ctx context.Context, p *parked) error {
 func (g *parkGroup) run() {
 	g.pk.mu.Lock()
 	defer g.pk.mu.Unlock()
-	deep := true
+	deep, patience := true, minPark
 	for {
 		g.release(func(w *Waiter) bool { over, _ := g.pk.over(context.Background(), w, deep); return over })
 		if len(g.waiters) == 0 {
 			g.leave()
 			return
 		}
-		d := maxPark
+		d := patience
 		g.list = g.list[:0]
 		if shm.HaveWaitMany() {
 			for _, p := range g.waiters {
@@ -121,7 +121,13 @@ func (g *parkGroup) run() {
 		g.sleeping = true
 		g.pk.mu.Unlock()
 
-		deep = sleep(g.list, d)
+		// Any other end means that somebody came or went, whose first wait is
+		// short.
+		if deep = sleep(g.list, d); deep {
+			patience = min(2*patience, maxPark)
+		} else {
+			patience = minPark
+		}
 
 		g.pk.mu.Lock()
 		g.sleeping = false

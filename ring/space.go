@@ -73,7 +73,7 @@ func (e *entrant) raiseLimit(end uint64) error {
 		if slot < 0 || before(pending, cursor) || e.r.subscriber(slot, false).maxLag == 0 {
 			return ErrFull
 		}
-		e.r.ungate(slot, e.r.gateOf(slot)) // inside the lock: nobody attaches meanwhile
+		e.detach(slot, e.r.gateOf(slot))
 	}
 }
 
@@ -96,7 +96,7 @@ func (e *entrant) gatingCursor(evict bool) (gate uint64, slot int) {
 			c := e.r.subscriber(n, false).cursor.Load() // sync(cursor): pairs with publishCursor
 			if !within(c, e.tail-e.r.capacity, e.tail) {
 				if evict {
-					e.r.ungate(n, generation)
+					e.detach(n, generation)
 				}
 				continue
 			}
@@ -152,10 +152,22 @@ func (e *entrant) detachLaggards() {
 			}
 			b := e.r.subscriber(n, false)
 			if most := b.maxLag; most != 0 && e.sequence-b.sequence.Load() > most {
-				e.r.ungate(n, e.r.gateOf(n)) // inside the lock: nobody attaches meanwhile
+				e.detach(n, e.r.gateOf(n))
 			}
 		}
 	}
+}
+
+// detach stops subscriber slot n from holding publishers back, and wakes those
+// that wait for it. Inside the lock, so that nobody attaches meanwhile.
+func (e *entrant) detach(n int, generation uint32) {
+	e.r.ungate(n, generation)
+	if e.r.options.Exclusive {
+		return // there is nobody else
+	}
+	d := &e.r.log.pendingDoorbell
+	d.Add(1) // sync(pendingDoorbell): pairs with waitForSpace
+	shm.FutexWake(d, allWaiters)
 }
 
 // gateOf returns by what subscriber slot n holds publishers back: its
