@@ -11,7 +11,7 @@ PERFORMANCE   = $(NATIVE) $(GO) run ./bench/cmd/performance
 # $(call need,program,packages): the program is there, or is installed
 need = command -v $(1) >/dev/null || { apt-get update -qq && apt-get install -yqq --no-install-recommends $(2); } >/dev/null
 
-.PHONY: help build demo test test-full test-steps test-arm64 check fmt vet staticcheck house race fallbacks cross units docs-test bench bench-peers peers performance plots tricks model fuzz test-storm soak man clean
+.PHONY: help build demo test test-full test-steps test-arm64 check fmt vet staticcheck house race fallbacks cross units docs-test bench bench-peers peers performance plots tricks model fuzz test-storm soak mutants man clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,5 +76,5 @@ test-full: ## run the long tests too (an hour or more)
 	SHMBUS_FULL=1 $(NATIVE) $(GO) test -count=1 -timeout 170m ./...
 man: build ## man pages and shell completions, into bin/share
 	packaging/share $(BIN) bin/share
-clean: ## remove what was built
-	rm -rf bin
+clean: ; rm -rf bin ## remove what was built
+mutants: ; $(NATIVE) $(GO) run ./internal/mutants ## take each defence away, and see that a test notices
