@@ -23,10 +23,13 @@ type harness struct {
 	daemons    map[string]func() // what peers need running, and how to end it
 	began      time.Time
 	turns      int // still to do
+	extra      extra
 }
 
 // each returns how long a turn may measure now.
-func (h *harness) each() time.Duration { return each(h.budget()-time.Since(h.began), h.turns) }
+func (h *harness) each() time.Duration {
+	return each(h.budget()-time.Since(h.began), h.turns, h.extra.mean())
+}
 
 // Run measures the cells, round by round, and returns a row for each. It
 // blocks until that is done or ctx ends, and takes about as long as o says.
@@ -195,9 +198,11 @@ func (h *harness) round(ctx context.Context, amounts []amount, first bool) (roun
 		if !first && time.Since(h.began) > h.budget() {
 			return r, errOver
 		}
+		began, may := time.Now(), h.each()
 		if r.results[i], err = h.turn(ctx, c, amounts[i]); err != nil {
 			return r, err
 		}
+		h.extra.add(time.Since(began), may)
 		if h.Count == 0 {
 			amounts[i] = c.amountFor(r.results[i].perSecond, h.each())
 		}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestPlan(t *testing.T) {
@@ -148,6 +149,29 @@ func TestWriteTable(t *testing.T) {
 	for _, want := range []string{"stream, 64 B", "rtt, 64 B", "52.0M", "150ns", "quoted, not measured here"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())
+		}
+	}
+}
+
+// TestEach shares what is left of the time, by what turns were seen to take.
+func TestEach(t *testing.T) {
+	var e extra
+	if e.mean() != overhead {
+		t.Errorf("at first: got %v, want %v", e.mean(), overhead)
+	}
+	for range 10_000 {
+		e.add(500*time.Millisecond, 100*time.Millisecond)
+	}
+	if m := e.mean(); m < 399*time.Millisecond || m > 400*time.Millisecond {
+		t.Errorf("got %v a turn besides 100 of 500 ms", m)
+	}
+	for _, tt := range []struct {
+		left  time.Duration
+		turns int
+		want  time.Duration
+	}{{time.Minute, 100, 200 * time.Millisecond}, {time.Hour, 100, longest}, {-time.Second, 100, shortest}, {time.Second, 0, longest}} {
+		if got := each(tt.left, tt.turns, 400*time.Millisecond); got != tt.want {
+			t.Errorf("%v for %d turns: got %v, want %v", tt.left, tt.turns, got, tt.want)
 		}
 	}
 }

@@ -24,8 +24,9 @@ type Report struct {
 	Lines []int64 // p50 of the raw line ping-pong before and after each round, nanoseconds
 }
 
-// What a round of a cell takes besides measuring (starting processes, mapping
-// and touching memory, the warm-up), and for how long it may measure.
+// What a round of a cell takes at first guess besides measuring (starting
+// processes, mapping and touching memory, the warm-up), and for how long it may
+// measure.
 const (
 	defaultBudget = 9 * time.Minute
 	overhead      = 45 * time.Millisecond
@@ -60,7 +61,25 @@ func (o *Options) budget() time.Duration {
 const QuickBudget = 26 * time.Second
 
 // each returns how long one turn may measure when so many are left for so
-// much time.
-func each(left time.Duration, turns int) time.Duration {
-	return min(max(left/time.Duration(max(turns, 1))-overhead, shortest), longest)
+// much time, and each takes some more.
+func each(left time.Duration, turns int, extra time.Duration) time.Duration {
+	return min(max(left/time.Duration(max(turns, 1))-extra, shortest), longest)
+}
+
+// extra learns what turns take besides what they may measure, so that the last
+// round ends in time on a slow machine too.
+type extra struct {
+	turns int
+	sum   time.Duration
+}
+
+func (e *extra) add(took, measured time.Duration) {
+	e.turns++
+	e.sum += max(took-measured, 0)
+}
+
+// mean is a guess until there were some turns.
+func (e *extra) mean() time.Duration {
+	const guesses = 8
+	return (e.sum + guesses*overhead) / time.Duration(e.turns+guesses)
 }
