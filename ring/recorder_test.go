@@ -1,0 +1,185 @@
+package ring
+
+import (
+	"testing"
+
+	"github.com/shmbus/shmbus/shm"
+)
+
+// clocks are the rings' clocks that the tests below run with.
+func clocks(t *testing.T, run func(t *testing.T, counter bool)) {
+	t.Run("nanoseconds", func(t *testing.T) { run(t, false) })
+	t.Run("counter", func(t *testing.T) {
+		if !shm.TSCUsable() {
+			t.Skip("the kernel does not use the counter here")
+		}
+		run(t, true)
+	})
+}
+
+// TestRecording: every stamped message is in the histogram, and none without a
+// stamp; what was published long ago is in the bucket of its age, and the sum
+// fits. The counts are there when the consumer finds nothing more.
+func TestRecording(t *testing.T) {
+	clocks(t, func(t *testing.T, counter bool) {
+		r := newHeapRoom(t, Options{Capacity: 256 << 10, Counter: counter})
+		p := r.local(0)
+		clock := r.ring.Clock()
+		for _, mode := range []Mode{Reliable, Lossy} {
+			c := r.localConsumer(int(mode), SubscriberSpec{Mode: mode})
+			ages := []int64{0, 1e6, 1e6, 1e9, 2e9, 3600e9, 300e9}
+			const rounds = 30
+			for range rounds {
+				for _, age := range ages {
+					stamp := clock.Now() - age
+					if counter {
+						s := shm.ProcessTSCScale()
+						stamp = clock.Now() - int64(s.Ticks(age))
+					}
+					for range 3 {
+						mustPublish(t, p, stamp)
+						mustPublish(t, p, 0)
+					}
+				}
+			}
+			total := uint64(6 * rounds * len(ages))
+			drain(t, c, total)
+			var s Statistics
+			r.ring.Statistics(&s)
+			got := s.Subscribers[0]
+			if got.Delivered != total || got.Latency.Count() != total/2 {
+				t.Errorf("%v: %d delivered, %d recorded, want %d and %d", mode, got.Delivered, got.Latency.Count(), total, total/2)
+			}
+			sum := uint64(0)
+			for _, age := range ages {
+				sum += 3 * rounds * uint64(age)
+			}
+			if low, most := sum-sum/1000, sum+sum/1000+uint64(hangLimit)*total; got.Latency.SumNanos < low || got.Latency.SumNanos > most {
+				t.Errorf("%v: the latencies make %d ns, want at least %d", mode, got.Latency.SumNanos, low)
+			}
+			for _, age := range []int64{1e9, 300e9} {
+				before := uint64(0)
+				for _, a := range ages {
+					if a < age*9/10 {
+						before += 3 * rounds
+					}
+				}
+				if n := got.Latency.UpTo(BucketOf(age*9/10) - 1); n > before {
+					t.Errorf("%v: %d are younger than %d ns, want at most %d", mode, n, age, before)
+				}
+			}
+			free(r.host, c)
+			r.ring.Statistics(&s)
+			if s.Totals.Subscribers.Latency.Count() != (1+uint64(mode))*total/2 {
+				t.Errorf("%v: the totals hold %d", mode, s.Totals.Subscribers.Latency.Count())
+			}
+		}
+	})
+}
+
+// free frees a consumer's slot.
+func free(h *Host, c *Consumer) { h.RemoveSubscriber(c.slot, c.generation, c.options.Guest) }
+
+func mustPublish(t *testing.T, p *Producer, stamp int64) {
+	t.Helper()
+	if _, err := p.TryPublish(make([]byte, 8), 0, stamp); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// drain reads n messages, and finds no more.
+func drain(t *testing.T, c *Consumer, n uint64) {
+	t.Helper()
+	for range n {
+		if _, err := c.Next(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := c.Next(); err != ErrEmpty {
+		t.Fatalf("behind the last message: %v", err)
+	}
+}
+
+// TestRecorderReadsTheClockSeldom: messages in a row share a reading of the
+// clock, and a batch that takes longer has more of them.
+func TestRecorderReadsTheClockSeldom(t *testing.T) {
+	r := newHeapRoom(t, Options{Capacity: 64 << 10})
+	p := r.local(0)
+	c := r.localConsumer(0, SubscriberSpec{})
+	stamp := shm.Now()
+	for range 500 {
+		mustPublish(t, p, stamp)
+	}
+	readings, last := 0, uint64(0)
+	for range 500 {
+		if _, err := c.Next(); err != nil {
+			t.Fatal(err)
+		}
+		if c.recorder.now != last {
+			readings, last = readings+1, c.recorder.now
+		}
+	}
+	if readings > 250 && !raceEnabled {
+		t.Errorf("%d readings for 500 messages", readings)
+	}
+	c.recorder.pace = 1 // nothing is handled so quickly
+	for range 100 {
+		mustPublish(t, p, stamp)
+	}
+	readings = 0
+	for range 100 {
+		if _, err := c.Next(); err != nil {
+			t.Fatal(err)
+		}
+		if c.recorder.now != last {
+			readings, last = readings+1, c.recorder.now
+		}
+	}
+	if readings < 20 {
+		t.Errorf("%d readings for 100 messages that took long", readings)
+	}
+}
+
+// TestForeignClock: who may not read the counter stamps, and reads stamps, by
+// the scale that the host published.
+func TestForeignClock(t *testing.T) {
+	if !shm.TSCUsable() {
+		t.Skip("the kernel does not use the counter here")
+	}
+	r := newHeapRoom(t, Options{Counter: true})
+	r.host.RefreshClock()
+	own := r.ring.Clock()
+	foreign := own
+	foreign.own = false
+	if !foreign.Foreign() || own.Foreign() || !own.Counter() || foreign.Counter() {
+		t.Fatalf("%+v, %+v", own, foreign)
+	}
+	const slack = int64(1e6)
+	for range 100 {
+		before := shm.Now()
+		there, back := own.Time(foreign.Now()), foreign.Time(own.Now())
+		after := shm.Now()
+		for _, got := range []int64{there, back} {
+			if got < before-slack || got > after+slack {
+				t.Fatalf("%d, between %d and %d", got, before, after)
+			}
+		}
+	}
+	if own.Time(0) != 0 || foreign.Time(0) != 0 {
+		t.Error("no stamp has a time")
+	}
+	p := r.local(0)
+	c := r.localConsumer(0, SubscriberSpec{})
+	c.recorder = newRecorder(foreign, c.block)
+	const age = 7e9
+	for range 10 {
+		s := shm.ProcessTSCScale()
+		mustPublish(t, p, own.Now()-int64(s.Ticks(age)))
+	}
+	drain(t, c, 10)
+	var s Statistics
+	r.ring.Statistics(&s)
+	if l := &s.Subscribers[0].Latency; l.UpTo(BucketOf(age)-2) != 0 || l.Count() != 10 {
+		t.Errorf("of 10 messages %d were counted, %d of them too young", l.Count(), l.UpTo(BucketOf(age)-2))
+	}
+}
