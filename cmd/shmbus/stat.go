@@ -73,6 +73,9 @@ type subscriberJSON struct {
 	Aborted   uint64 `json:"aborted_seen"`
 	WakeUps   uint64 `json:"wake_ups"`
 	Parks     uint64 `json:"parks"`
+	Recorded  uint64 `json:"recorded"` // latencies, publish to consume; what has no stamp has none
+	P50NS     int64  `json:"p50_ns"`
+	P99NS     int64  `json:"p99_ns"`
 }
 
 func newStat(a *app) *cobra.Command {
@@ -165,6 +168,7 @@ func newTopicStat(o *control.Observation) topicStatJSON {
 			Slot: s.Slot, Name: s.Name, Mode: "reliable", Guest: s.Guest, Gating: s.Gating, MaxLag: s.MaxLag,
 			Position: s.Position, Sequence: s.Sequence, Delivered: s.Delivered, Bytes: s.Bytes, Lost: s.Lost(),
 			Aborted: s.AbortedSeen, WakeUps: s.WakeUps, Parks: s.Parks,
+			Recorded: s.Latency.Count(), P50NS: int64(s.Latency.Quantile(0.5)), P99NS: int64(s.Latency.Quantile(0.99)),
 		}
 		if s.Mode == ring.Lossy {
 			j.Mode = "lossy"

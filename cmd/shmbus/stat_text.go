@@ -68,9 +68,12 @@ func (t *topicStatJSON) text() string {
 	}
 	if len(t.SubscriberList) > 0 {
 		var c table
-		c.row("SUBSCRIBER", "NAME", "MODE", "SEQUENCE", "POSITION", "LAG", "DELIVERED", "BYTES", "LOST", "MAXLAG", "PARKS", "WAKEUPS")
+		c.row("SUBSCRIBER", "NAME", "MODE", "SEQUENCE", "POSITION", "LAG", "DELIVERED", "BYTES", "LOST", "MAXLAG", "PARKS", "WAKEUPS", "P50", "P99")
 		for _, x := range t.SubscriberList {
-			mode := x.Mode
+			mode, p50, p99 := x.Mode, "-", "-"
+			if x.Recorded > 0 {
+				p50, p99 = nsText(x.P50NS), nsText(x.P99NS)
+			}
 			if x.Guest {
 				mode += ",guest"
 			}
@@ -78,7 +81,7 @@ func (t *topicStatJSON) text() string {
 				mode += ",detached"
 			}
 			c.row(x.Slot, x.Name, mode, x.Sequence, x.Position, x.Lag, x.Delivered, bytesText(x.Bytes), x.Lost,
-				x.MaxLag, x.Parks, x.WakeUps)
+				x.MaxLag, x.Parks, x.WakeUps, p50, p99)
 		}
 		b.WriteString(c.render("  "))
 	}
