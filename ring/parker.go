@@ -184,6 +184,8 @@ func (pk *Parker) waitDirect(ctx context.Context, w *Waiter) (*parked, error) {
 		pk.words[len(pk.words)-1].Value = bell
 		if deep = sleep(pk.words, patience); deep {
 			patience = min(2*patience, maxPark)
+		} else {
+			patience = minPark // in an exclusive ring the host wakes and can change no word
 		}
 	}
 }

@@ -2,6 +2,7 @@ package ring
 
 import (
 	"context"
+	"time"
 
 	"github.com/shmbus/shmbus/shm"
 )
@@ -16,9 +17,10 @@ type parkGroup struct {
 	// bell tells the goroutine that its list changed. Only ever added to.
 	bell     shm.Word32
 	waiters  []*parked
-	words    int        // in waiters
-	sleeping bool       // in, or about to enter, the futex call
-	list     []shm.Wait // what it sleeps on, reused
+	words    int           // in waiters
+	sleeping bool          // in, or about to enter, the futex call
+	list     []shm.Wait    // what it sleeps on, reused
+	patience time.Duration // of the next futex call: who joins waits minPark at first
 }
 
 // A parked is one sleeping caller of Wait. While group is set the waiter's
@@ -48,6 +50,7 @@ func (pk *Parker) join(w *Waiter) *parked {
 	p.group, p.index = g, len(g.waiters)
 	g.waiters = append(g.waiters, p)
 	g.words += len(w.Words)
+	g.patience = minPark
 	if g.sleeping {
 		g.nudge()
 	}
@@ -101,14 +104,15 @@ func (pk *Parker) waitParked(ctx context.Context, p *parked) error {
 func (g *parkGroup) run() {
 	g.pk.mu.Lock()
 	defer g.pk.mu.Unlock()
-	deep, patience := true, minPark
+	deep := true
 	for {
 		g.release(func(w *Waiter) bool { over, _ := g.pk.over(context.Background(), w, deep); return over })
 		if len(g.waiters) == 0 {
 			g.leave()
 			return
 		}
-		d := patience
+		d := g.patience
+		g.patience = min(2*d, maxPark)
 		g.list = g.list[:0]
 		if shm.HaveWaitMany() {
 			for _, p := range g.waiters {
@@ -121,16 +125,13 @@ func (g *parkGroup) run() {
 		g.sleeping = true
 		g.pk.mu.Unlock()
 
-		// Any other end means that somebody came or went, whose first wait is
-		// short.
-		if deep = sleep(g.list, d); deep {
-			patience = min(2*patience, maxPark)
-		} else {
-			patience = minPark
-		}
+		deep = sleep(g.list, d)
 
 		g.pk.mu.Lock()
 		g.sleeping = false
+		if !deep {
+			g.patience = minPark // something happened
+		}
 	}
 }
 
