@@ -169,16 +169,16 @@ func (c *Consumer) Next() (Record, error) {
 type Header struct{ rec *record }
 
 // Sequence returns the number of the message in its topic.
-func (h Header) Sequence() uint64 { return h.rec.sequence.Load() }
+func (h Header) Sequence() uint64 { return h.rec.sequence.Load() } // sync(commit): behind the commit word; pairs with Take
 
 // Time returns the publish time, a stamp of the ring's Clock; 0: none.
-func (h Header) Time() int64 { return int64(h.rec.time.Load()) }
+func (h Header) Time() int64 { return int64(h.rec.time.Load()) } // sync(commit): behind the commit word; pairs with Take
 
 // Kind returns what the publisher said it is.
-func (h Header) Kind() uint32 { return metaKind(h.rec.meta.Load()) }
+func (h Header) Kind() uint32 { return metaKind(h.rec.meta.Load()) } // sync(commit): behind the commit word; pairs with Take
 
 // Publisher returns the slot of the publisher.
-func (h Header) Publisher() uint16 { return metaSlot(h.rec.meta.Load()) }
+func (h Header) Publisher() uint16 { return metaSlot(h.rec.meta.Load()) } // sync(commit): behind the commit word; pairs with Take
 
 // Lost returns how many messages were lost between the record that Take
 // returned last and the one before.
