@@ -43,8 +43,7 @@ cross: ## build and vet for linux/arm64 and darwin/arm64
 	for os in linux darwin; do export GOOS=$$os GOARCH=arm64 $(NATIVE); $(GO) vet ./... && $(GO) build ./... || exit 1; done
 units: build ## verify the systemd units, and that topics outlive a restart of the host
 	@$(call need,systemd-analyze,systemd)
-	packaging/systemd/verify $(BIN)
-	packaging/systemd/store $(BIN)
+	packaging/systemd/verify $(BIN) && packaging/systemd/store $(BIN)
 docs-test: build ## run every fenced command and program of the documents
 	@$(call need,socat,socat)
 	$(NATIVE) $(GO) run ./internal/tools/docstest -bin bin README.md SECURITY.md docs/*.md
