@@ -166,42 +166,6 @@ func (o *ringOutlet) send(w *writer, n int) error {
 	return nil
 }
 
-// batchOutlet publishes batches.
-type batchOutlet struct {
-	ringOutlet
-	batch batch
-}
-
-func (o *batchOutlet) send(w *writer, n int) error {
-	for n > 0 {
-		messages := o.batch.fill(w, n)
-		if _, err := o.p.PublishBatch(context.Background(), messages, 0, o.stamp(), true); err != nil {
-			return err
-		}
-		n -= len(messages)
-	}
-	return nil
-}
-
-// claimOutlet copies the payload into the ring itself, outside the lock.
-type claimOutlet struct{ ringOutlet }
-
-func (o *claimOutlet) send(w *writer, n int) error {
-	ctx := context.Background()
-	for range n {
-		p := w.next()
-		c, err := o.p.Claim(ctx, len(p), 0, o.stamp())
-		if err != nil {
-			return err
-		}
-		copy(c.Bytes(), p)
-		if err := c.Commit(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // ringInlet reads with Take, which is what bus's Next does, and waits as its
 // strategy says.
 type ringInlet struct {
