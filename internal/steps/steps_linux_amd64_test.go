@@ -234,7 +234,7 @@ func (w *worker) first(t *testing.T, sc *scenario, tr *trace) {
 	for try := 0; ; try++ {
 		*tr = trace{}
 		o = w.unharmed(sc, tr)
-		if o.err != nil || try == 9 || !tr.preempted() {
+		if try == 9 || !errors.Is(o.err, errMissed) && (o.err != nil || !tr.preempted()) {
 			break
 		}
 	}
@@ -268,12 +268,6 @@ func (w *worker) unharmed(sc *scenario, tr *trace) (o outcome) {
 func (w *worker) kill(sc *scenario, tr *trace, d death) (o outcome) {
 	for range 8 {
 		o = w.dieAt(sc, tr, d)
-		if len(o.problems) > 0 || o.err != nil && !errors.Is(o.err, errMissed) {
-			// Somebody may still be storing into the old ring.
-			if st, err := newSite(); err == nil {
-				w.site = st
-			}
-		}
 		if !errors.Is(o.err, errMissed) {
 			break
 		}

@@ -135,8 +135,8 @@ func (s *scene) ownerTrace() (list []uintptr, err error) {
 		if uintptr(s.owner.regs.Rip) == marker() {
 			return nil, errors.New("it never was inside for long enough")
 		}
-		if _, err := s.owner.step(); err != nil {
-			return nil, err
+		if asleep, err := s.owner.step(); err != nil || asleep {
+			return nil, errors.Join(err, errMissed)
 		}
 	}
 	return list, s.owner.release()
@@ -463,10 +463,13 @@ func (w *worker) finish(o *outcome) {
 	}
 	s.victim.kill()
 	s.owner.kill()
-	if s.waiting != nil {
-		// It may still be storing into the ring: the next scene needs another.
-		_ = s.host.RemovePublisher(otherSlot, 0)
-	}
 	o.problems = slices.Concat(s.problems, o.problems)
 	w.scene = nil
+	if s.waiting != nil || len(o.problems) > 0 || o.err != nil {
+		// A survivor may still be storing into the ring: the next scene is
+		// laid elsewhere, and this place is left to it.
+		if st, err := newSite(); err == nil {
+			w.site = st
+		}
+	}
 }
