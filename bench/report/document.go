@@ -24,6 +24,7 @@ func Parts(runs map[string]Run) map[string]string {
 		{"paced", "main", pacedRows},
 		{"publishers", "main", manyPublishers},
 		{"subscribers", "main", bySubscribers.mainTable},
+		{"bought", "main", bought},
 		{"growth-size", "growth-size", bySize.table},
 		{"growth-publishers", "growth-publishers", byPublishers.table},
 		{"growth-subscribers", "growth-subscribers", bySubscribers.table},

@@ -255,6 +255,34 @@ func perDelivery(r *bench.Row) float64 {
 	return perMessage(r) / float64(r.Subscribers)
 }
 
+// bought is the table of what can be told from rows of one run: mechanisms that
+// differ in one thing.
+func bought(rows []bench.Row) string {
+	t := newTable("what", "with", "without", "gain")
+	f := figures{rows: rows}
+	for _, p := range []struct {
+		what          string
+		with, without key
+	}{
+		{"a biased lock, not a plain one and a locked store for each word", stream("shmbus"), stream("mutex")},
+		{"membarrier when the bias goes, not a fence in every publish", stream("shmbus"), stream("shmbus-fenced")},
+		{"32 messages in a batch, not one by one", stream("shmbus-batch"), stream("shmbus")},
+		{"no stamp", stream("shmbus"), stream("shmbus").stamped()},
+		{"64 KiB filled in place, not copied", stream("shmbus-claim").size(64 * kib), stream("shmbus").size(64 * kib)},
+		{"a round trip that spins, not parks", rtt("shmbus").wait("spin"), rtt("shmbus").wait("park")},
+	} {
+		with, without := f.row(p.with), f.row(p.without)
+		switch {
+		case with == nil || without == nil:
+		case with.Pattern == bench.RTT && with.P50Ns != nil && without.P50Ns != nil:
+			t.row(p.what, nanos(with.P50Ns), nanos(without.P50Ns), fmt.Sprintf("%.2f ×", float64(*without.P50Ns)/float64(*with.P50Ns)))
+		case with.MsgsPerS != nil && without.MsgsPerS != nil:
+			t.row(p.what, count(with.MsgsPerS)+"/s", count(without.MsgsPerS)+"/s", fmt.Sprintf("%.2f ×", *with.MsgsPerS / *without.MsgsPerS))
+		}
+	}
+	return t.String()
+}
+
 // tricks is the table of what is lost without each trick.
 func tricks(rows []bench.Row) string {
 	t := newTable("without", "pattern", "size", "found", "with all", "with all : without")

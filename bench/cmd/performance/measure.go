@@ -50,17 +50,27 @@ func (p *places) measure(ctx context.Context, names []string) error {
 	if err := errors.Join(os.MkdirAll(p.scratch, 0o755), os.MkdirAll(p.dir, 0o755)); err != nil {
 		return err
 	}
+	var nothing []string
 	for i, q := range chosen {
 		if _, err := os.Stat(filepath.Join(p.scratch, q.name+".json")); err == nil {
 			fmt.Fprintf(os.Stderr, "%s is done\n", q.name)
 			continue
 		}
 		fmt.Fprintf(os.Stderr, "part %d of %d: %s\n", i+1, len(chosen), q.name)
-		if err := p.one(ctx, q); err != nil {
+		err := p.one(ctx, q)
+		if err == errNothing {
+			fmt.Fprintf(os.Stderr, "%s: %v\n", q.name, err)
+			nothing = append(nothing, q.name)
+			continue
+		}
+		if err != nil {
 			return fmt.Errorf("%s: %w", q.name, err)
 		}
 	}
 	for _, q := range chosen {
+		if slices.Contains(nothing, q.name) {
+			continue
+		}
 		for _, suffix := range []string{".txt", ".json"} {
 			if err := move(filepath.Join(p.scratch, q.name+suffix), filepath.Join(p.dir, q.name+suffix)); err != nil {
 				return err
@@ -69,6 +79,9 @@ func (p *places) measure(ctx context.Context, names []string) error {
 	}
 	return nil
 }
+
+// errNothing: a build with a tag has no more to measure than one without.
+var errNothing = errors.New("nothing to measure in this build; left out")
 
 // one measures one part. Its rows get their name last: what has the name is
 // whole.
@@ -99,7 +112,11 @@ func (p *places) one(ctx context.Context, q part) error {
 	fmt.Fprintf(notes, "$ shmbus %s\n", strings.Join(args, " "))
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Stdout, cmd.Stderr = rows, io.MultiWriter(notes, os.Stderr)
-	if err := cmd.Run(); err != nil {
+	err = cmd.Run()
+	if exit := (*exec.ExitError)(nil); q.tags != "" && errors.As(err, &exit) && exit.ExitCode() == 2 {
+		return errNothing
+	}
+	if err != nil {
 		return err
 	}
 	if err := errors.Join(rows.Close(), notes.Close()); err != nil {
