@@ -75,6 +75,18 @@ func (c *Claim) Bytes() []byte {
 	return c.p.r.data.Bytes(c.position&c.p.r.mask+recordHeader, c.busy.length())
 }
 
+// CopyIn copies p to the beginning of the room, as Publish does: by the copy
+// routine that is best for its size. It returns how many bytes it copied: the
+// length of the room at most, and nothing once the claim is over.
+func (c *Claim) CopyIn(p []byte) int {
+	if c.p == nil {
+		return 0
+	}
+	p = p[:min(uint64(len(p)), c.busy.length())]
+	c.p.r.data.CopyIn(c.position&c.p.r.mask+recordHeader, p)
+	return len(p)
+}
+
 // Sequence returns the sequence the message has.
 func (c *Claim) Sequence() uint64 { return c.sequence }
 

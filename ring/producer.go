@@ -45,7 +45,7 @@ func (r *Ring) Producer(slot int, generation uint32) (*Producer, error) {
 		}
 	}
 	if !r.options.Fenced && r.guests == nil {
-		p.fastLimit = uint64(p.max) + 1
+		p.fastLimit = min(uint64(p.max)+1, largeCopy)
 	}
 	return p, nil
 }
@@ -119,8 +119,16 @@ func (p *Producer) Publish(ctx context.Context, payload []byte, kind uint32, now
 	return seq, nil
 }
 
+// largeCopy is the shortest payload that is copied outside the lock, by a
+// claim: others do not wait for the copy, and a compare-and-swap more does not
+// show beside it.
+const largeCopy = 16 << 10
+
 // publishSlow publishes by any way in and whatever is due.
 func (p *Producer) publishSlow(ctx context.Context, payload []byte, kind uint32, now int64) (uint64, error) {
+	if len(payload) >= largeCopy {
+		return p.publishLarge(ctx, payload, kind, now)
+	}
 	for {
 		seq, err := p.publish(ctx, payload, kind, now)
 		if err != ErrFull {
@@ -134,6 +142,23 @@ func (p *Producer) publishSlow(ctx context.Context, payload []byte, kind uint32,
 			return 0, err
 		}
 	}
+}
+
+// publishLarge copies outside the lock. A death in the copy leaves a claim of
+// the dead, which the host aborts.
+func (p *Producer) publishLarge(ctx context.Context, payload []byte, kind uint32, now int64) (uint64, error) {
+	var c Claim
+	var err error
+	if ctx == tryContext {
+		c, err = p.TryClaim(len(payload), kind, now)
+	} else {
+		c, err = p.Claim(ctx, len(payload), kind, now)
+	}
+	if err != nil {
+		return 0, err
+	}
+	c.CopyIn(payload)
+	return c.sequence, c.Commit()
 }
 
 func (p *Producer) publish(ctx context.Context, payload []byte, kind uint32, now int64) (uint64, error) {

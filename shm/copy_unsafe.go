@@ -23,7 +23,7 @@ func (s Span) CopyIn(off uint64, src []byte) {
 	// Safe: in bounds by the caller's check, source and destination alike.
 	dst, from := unsafe.Add(s.base, off), unsafe.Pointer(unsafe.SliceData(src))
 	if n > wordwise || n%8 != 0 {
-		copyBytes(dst, from, n)
+		copyBytes(dst, from, uint64(n))
 		return
 	}
 	for ; n >= 8; n -= 8 {
@@ -35,10 +35,20 @@ func (s Span) CopyIn(off uint64, src []byte) {
 // wordwise is the longest payload that is copied word by word.
 const wordwise = 128
 
-func copyBytes(dst, src unsafe.Pointer, n int) {
+// copyBytes copies what is longer. What is long goes by the processor's own
+// copy instruction where that is fast: it takes possession of whole lines
+// without reading from the other processor what they held.
+func copyBytes(dst, src unsafe.Pointer, n uint64) {
+	if n >= atOnce && repMovsb {
+		copyAtOnce(dst, src, n)
+		return
+	}
 	// Safe: n bytes are there of both, by the caller's check.
 	copy(unsafe.Slice((*byte)(dst), n), unsafe.Slice((*byte)(src), n))
 }
+
+// atOnce is the shortest payload that is worth starting that instruction for.
+const atOnce = 4096
 
 // CopyOut copies len(dst) bytes from off, which may be overwritten meanwhile:
 // what it brought is of use only once a check made after it says so. The

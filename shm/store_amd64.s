@@ -15,3 +15,12 @@ again:
 	SUBL $1, AX
 	JNZ  again
 	RET
+
+// func copyAtOnce(dst, src unsafe.Pointer, n uint64)
+TEXT ·copyAtOnce(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ n+16(FP), CX
+	CLD
+	REP; MOVSB
+	RET

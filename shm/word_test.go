@@ -60,3 +60,24 @@ func TestSpanCopies(t *testing.T) {
 		t.Fatal("span bounds")
 	}
 }
+
+// TestSpanCopiesAllSizes: each way to copy, at its edges.
+func TestSpanCopiesAllSizes(t *testing.T) {
+	const room = 1<<16 + 64
+	b := AlignedBytes(room)
+	s := NewSpan(b)
+	src := make([]byte, room)
+	for i := range src {
+		src[i] = byte(i*7 + i>>8 + 1)
+	}
+	for _, n := range []int{127, 128, 129, 136, 2047, 4088, 4095, 4096, 4097, 65536} {
+		for _, at := range []int{0, 1, 8} {
+			clear(b)
+			s.CopyIn(32, src[at:at+n])
+			padded := (n + 7) &^ 7
+			if !bytes.Equal(b[32:32+n], src[at:at+n]) || b[31] != 0 || b[32+padded] != 0 {
+				t.Errorf("%d bytes from offset %d arrived otherwise", n, at)
+			}
+		}
+	}
+}
