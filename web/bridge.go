@@ -45,6 +45,8 @@ type Bridge struct {
 	looks   *looks
 	rate    *limiter
 
+	bodyTimeout time.Duration // for a request's body
+
 	mu         sync.Mutex
 	publishers map[string]*bus.SharedPublisher
 }
@@ -69,7 +71,7 @@ func New(ctx context.Context, c Config) (*Bridge, error) {
 		}
 	}
 	b := &Bridge{
-		config: c, observer: o, bus: h, streams: make(chan struct{}, c.MaxStreams),
+		config: c, observer: o, bus: h, streams: make(chan struct{}, c.MaxStreams), bodyTimeout: bodyTimeout,
 		rate: newLimiter(c.MaxPublishRate), publishers: map[string]*bus.SharedPublisher{},
 	}
 	b.life, b.end = context.WithCancel(context.Background())

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"os"
 	"strconv"
 	"time"
 
@@ -44,6 +45,7 @@ var kinds = []struct {
 	{bus.ErrNoBus, http.StatusServiceUnavailable, "no-host", time.Second},
 	{bus.ErrHostStalled, http.StatusServiceUnavailable, "host-stalled", 5 * time.Second},
 	{bus.ErrClosed, http.StatusServiceUnavailable, "closing", time.Second},
+	{os.ErrDeadlineExceeded, http.StatusRequestTimeout, "slow-body", 0},
 	{context.DeadlineExceeded, http.StatusServiceUnavailable, "timeout", time.Second},
 }
 

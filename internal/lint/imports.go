@@ -19,6 +19,7 @@ const (
 	bubbletea  = "charm.land/bubbletea/v2"
 	terminal   = "github.com/charmbracelet/x/term"
 	porcupine  = "github.com/anishathalye/porcupine"
+	schema     = "github.com/santhosh-tekuri/jsonschema/v6"
 	script     = "github.com/rogpeppe/go-internal"
 )
 
@@ -84,7 +85,7 @@ var graph = []node{
 		Reason: "the screen shows snapshots, wherever they come from",
 	},
 	{
-		Dir: "web", Ours: []string{"bus", "internal/watch"}, Tests: []string{"bustest"},
+		Dir: "web", Ours: []string{"bus", "internal/watch"}, Tests: []string{"bustest", schema, "metrics"},
 		Reason: "the bridge is an ordinary participant: what it may do, any may",
 	},
 	{
