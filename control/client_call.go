@@ -28,7 +28,7 @@ type call struct {
 	message func(id uint64) any
 	files   []*os.File
 	resend  bool
-	grants  bool // its answer is a slot
+	grants  bool        // its answer is a slot
 	final   chan answer // buffered; exactly one answer
 	// waiting: the host has said that it takes time, and why.
 	waiting atomic.Pointer[waitingMessage]
