@@ -126,7 +126,7 @@ func (o *busClaimOutlet) send(w *writer, n int) error {
 		if err != nil {
 			return err
 		}
-		copy(c.Bytes(), p)
+		c.CopyIn(p)
 		if err := c.Commit(); err != nil {
 			return err
 		}

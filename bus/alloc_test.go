@@ -1,6 +1,7 @@
 package bus_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/shmbus/shmbus/bus"
@@ -42,7 +43,9 @@ func TestNoAllocation(t *testing.T) {
 			"Claim, Commit, Next": func() {
 				c, err := p.Claim(ctx, 64)
 				check("Claim", err)
-				copy(c.Bytes(), payload)
+				if n := c.CopyIn(payload); n != len(payload) {
+					check("CopyIn", fmt.Errorf("%d bytes, want %d", n, len(payload)))
+				}
 				check("Commit", c.Commit())
 				read(1)
 			},

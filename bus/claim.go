@@ -70,6 +70,18 @@ func (p *Publisher) claimed(claim ring.Claim, err error) (Claim, error) {
 // What it holds before it is written is unspecified.
 func (c *Claim) Bytes() []byte { return c.bytes }
 
+// CopyIn copies p to the beginning of the room by the copy routine that is best
+// for its size, and returns how many bytes it copied: the length of the room at
+// most, and nothing once the claim is over.
+func (c *Claim) CopyIn(p []byte) int {
+	if c.bytes == nil {
+		return 0
+	}
+	n := c.claim.CopyIn(p)
+	runtime.KeepAlive(c.publisher)
+	return n
+}
+
 // Sequence returns the sequence the message has.
 func (c *Claim) Sequence() uint64 { return c.claim.Sequence() }
 
