@@ -266,7 +266,7 @@ func TestStoreKeepsAnotherLayout(t *testing.T) {
 	}
 	m.holds(all)
 	s.kill(t)
-	s = m.serve(p) // as often as it likes
+	m.serve(p) // as often as it likes
 	m.holds(all)
 	p.output(t, exitOK, "", "rm", "future")
 	m.holds("cursors.t log.t")
