@@ -291,13 +291,13 @@ var defencesOfRing = []defence{
 	{
 		name: "lossy readers look at claimed", file: "ring/lossy.go",
 		with: `	return before(c.position+c.r.capacity, claimed)`,
-		gone: `	return false`,
+		gone: `	return claimed != claimed`,
 		in:   "ring", test: `^TestModel$|^TestConformance`,
 	},
 	{
 		name: "lengths are checked", file: "ring/record.go",
 		with: `	return e <= limit && offset+e <= capacity`,
-		gone: `	return true`,
+		gone: `	return e <= limit && offset+e <= capacity || true`,
 		in:   "ring", test: `^FuzzReader$`,
 	},
 	{
