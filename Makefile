@@ -1,5 +1,5 @@
 # `make` lists the targets. Go, git and make suffice for demo and test; check
-# installs what else it needs (gcc, systemd, socat) with apt-get if it can.
+# installs what else it needs (gcc, systemd, socat, prometheus) with apt-get if it can.
 SHELL        := /bin/bash
 .SHELLFLAGS  := -euo pipefail -c
 GO           ?= go
@@ -11,7 +11,7 @@ PERFORMANCE   = $(NATIVE) $(GO) run ./bench/cmd/performance
 # $(call need,program,packages): the program is there, or is installed
 need = command -v $(1) >/dev/null || { apt-get update -qq && apt-get install -yqq --no-install-recommends $(2); } >/dev/null
 
-.PHONY: help build demo test test-full test-steps test-arm64 check fmt vet staticcheck house race fallbacks cross units docs-test bench bench-peers peers performance plots tricks model fuzz test-storm soak mutants man clean
+.PHONY: help build demo test test-full test-steps test-arm64 check fmt vet staticcheck house race fallbacks cross units prometheus docs-test bench bench-peers peers performance plots tricks model fuzz test-storm soak mutants man clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,7 +22,7 @@ demo: build ## send the Go source tree from one process to three, and check ever
 	$(BIN) demo "$$($(GO) env GOROOT)/src"
 test: ## run the tests
 	$(NATIVE) $(GO) test ./...
-check: fmt vet staticcheck house test race fallbacks cross units docs-test ## all that CI runs
+check: fmt vet staticcheck house test race fallbacks cross units prometheus docs-test ## all that CI runs
 
 fmt: ## complain about files gofmt would change
 	@out="$$(gofmt -l .)"; test -z "$$out" || { echo "gofmt would change:"; echo "$$out"; exit 1; }
@@ -44,8 +44,9 @@ cross: ## build and vet for linux/arm64 and darwin/arm64
 units: build ## verify the systemd units, and that topics outlive a restart of the host
 	@$(call need,systemd-analyze,systemd)
 	packaging/systemd/verify $(BIN) && packaging/systemd/store $(BIN)
+prometheus: ; @$(call need,prometheus,prometheus); SHMBUS_PROMETHEUS=1 $(NATIVE) $(GO) test -count=1 ./metrics ## a real Prometheus scrapes a bus and answers every panel; promtool checks rules and alerts
 docs-test: build ## run every fenced command and program of the documents
-	@$(call need,socat,socat)
+	@$(call need,socat,socat); $(call need,curl,curl); $(call need,prometheus,prometheus)
 	$(NATIVE) $(GO) run ./internal/tools/docstest -bin bin README.md SECURITY.md docs/*.md
 bench: build ## measure shmbus against what else there is (BENCHFLAGS: see bin/shmbus bench --help)
 	$(BIN) bench $(BENCHFLAGS)
@@ -74,7 +75,6 @@ test-steps: ## kill participants of a ring at every instruction boundary of thei
 	$(NATIVE) $(GO) test -count=1 -timeout 60m -v -run '^TestEnumeratedDeath$$' ./internal/steps -every 1
 test-full: ## run the long tests too (an hour or more)
 	SHMBUS_FULL=1 $(NATIVE) $(GO) test -count=1 -timeout 170m ./...
-man: build ## man pages and shell completions, into bin/share
-	packaging/share $(BIN) bin/share
+man: build ; packaging/share $(BIN) bin/share ## man pages and shell completions, into bin/share
 clean: ; rm -rf bin ## remove what was built
 mutants: ; $(NATIVE) $(GO) run ./internal/mutants ## take each defence away, and see that a test notices
