@@ -228,15 +228,6 @@ func (c *publisher) rest() uint32 {
 	return idle
 }
 
-// ended looks at ctx now and then.
-func (c *publisher) ended(ctx context.Context) error {
-	c.asked++
-	if c.asked%askContext != 1 {
-		return nil
-	}
-	return ctx.Err()
-}
-
 // publishOrNot publishes if there is space, by Fail or DropNewest.
 func (c *publisher) publishOrNot(ctx context.Context, payload []byte) error {
 	_, err := c.producer.TryPublish(payload, c.kind, c.now())
