@@ -163,6 +163,7 @@ const (
 	mutexAt     = 0x300
 	doorbellAt  = 0x480
 	pendingAt   = 0x580
+	gatesAt     = 0x800
 	spaceAt     = 0x100 // in the cursor region
 	headerBytes = 0x1000
 )
