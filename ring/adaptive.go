@@ -92,11 +92,12 @@ func (c *Consumer) spinBriefly(began int64) bool {
 	}
 	c.stats.Spins++
 	for n := 1; ; n++ {
-		shm.Pause(max(c.pauses, 1))
+		shm.Pause(max(min(c.pauses, maxPauses/8), 1))
 		if c.ready() {
 			c.spins.found()
 			return true
 		}
+		c.pauses /= 2
 		if n%clockEvery == 0 && shm.Now()-began > spinAtMost {
 			break
 		}
