@@ -11,7 +11,7 @@ PERFORMANCE   = $(NATIVE) $(GO) run ./bench/cmd/performance
 # $(call need,program,packages): the program is there, or is installed
 need = command -v $(1) >/dev/null || { apt-get update -qq && apt-get install -yqq --no-install-recommends $(2); } >/dev/null
 
-.PHONY: help build demo test test-full test-steps test-arm64 check fmt vet staticcheck house race fallbacks cross units prometheus docs-test bench bench-peers peers performance plots tricks model fuzz test-storm soak mutants man clean
+.PHONY: help build demo test test-full test-steps test-arm64 check fmt vet staticcheck house race fallbacks cross units prometheus browser-test web docs-test bench bench-peers peers performance plots tricks model fuzz test-storm soak mutants man clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,8 +31,7 @@ vet: ## go vet, with and without failpoints
 	$(NATIVE) $(GO) vet -tags failpoint ./...
 staticcheck: ## staticcheck, at the version go.mod pins
 	$(NATIVE) $(GO) tool staticcheck ./...
-house: ## the house rules (internal/lint)
-	$(NATIVE) $(GO) test ./internal/lint
+house: ; $(NATIVE) $(GO) test ./internal/lint ## the house rules (internal/lint)
 race: ## the tests under the race detector (needs gcc)
 	@$(call need,gcc,gcc libc6-dev)
 	CGO_ENABLED=1 $(GO) test -race $$($(GO) list ./... | grep -vE "/(model|bench)$$") # one goroutine; memory the detector cannot see
@@ -45,6 +44,8 @@ units: build ## verify the systemd units, and that topics outlive a restart of t
 	@$(call need,systemd-analyze,systemd)
 	packaging/systemd/verify $(BIN) && packaging/systemd/store $(BIN)
 prometheus: ; @$(call need,prometheus,prometheus); SHMBUS_PROMETHEUS=1 $(NATIVE) $(GO) test -count=1 ./metrics ## a real Prometheus scrapes a bus and answers every panel; promtool checks rules and alerts
+browser-test: build ; @$(call need,chromium,chromium fonts-dejavu-core); $(call need,npm,nodejs npm); web/browser/run $(BIN) $(SCREENSHOTS) ## Debian's chromium uses the page of `shmbus http` (SCREENSHOTS=docs/screenshots: and takes pictures)
+web: ; @$(call need,npm,nodejs npm); web/browser/packages refresh ## copy uPlot from npm, as web/browser/package-lock.json has it, into web/page/vendor
 docs-test: build ## run every fenced command and program of the documents
 	@$(call need,socat,socat); $(call need,curl,curl); $(call need,prometheus,prometheus)
 	$(NATIVE) $(GO) run ./internal/tools/docstest -bin bin README.md SECURITY.md docs/*.md
@@ -73,8 +74,7 @@ test-arm64: ## run the tests of shm and ring for arm64 under qemu (root: registe
 	GOOS=linux GOARCH=arm64 $(NATIVE) SHMBUS_EMULATED=1 $(GO) test -count=1 ./shm ./ring
 test-steps: ## kill participants of a ring at every instruction boundary of their calls (ten minutes)
 	$(NATIVE) $(GO) test -count=1 -timeout 60m -v -run '^TestEnumeratedDeath$$' ./internal/steps -every 1
-test-full: ## run the long tests too (an hour or more)
-	SHMBUS_FULL=1 $(NATIVE) $(GO) test -count=1 -timeout 170m ./...
+test-full: ; SHMBUS_FULL=1 $(NATIVE) $(GO) test -count=1 -timeout 170m ./... ## run the long tests too (an hour or more)
 man: build ; packaging/share $(BIN) bin/share ## man pages and shell completions, into bin/share
 clean: ; rm -rf bin ## remove what was built
 mutants: ; $(NATIVE) $(GO) run ./internal/mutants ## take each defence away, and see that a test notices

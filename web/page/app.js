@@ -9,7 +9,7 @@ const mostMessages = 300;
 
 const state = {
   snapshot: null, selected: "", sort: "published_per_s", descending: true, paused: false,
-  times: [], rates: new Map(), tail: null, lost: 0, publish: false,
+  times: [], rates: new Map(), tail: null, lines: [], lost: 0, publish: false,
 };
 
 // Numbers
@@ -122,13 +122,27 @@ function rows(table, columns, list, keyOf) {
 
 const css = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-function chart(into, names, format) {
+const clock = s => new Date(1000 * s).toLocaleTimeString([], { hour12: false });
+
+// marks are the powers of ten in a range, and twice and five times those where
+// there are few.
+function marks(_, axis, least, most) {
+  const list = [], steps = most / least > 300 ? [1] : [1, 2, 5];
+  for (let v = 10 ** Math.floor(Math.log10(least)); v <= most; v *= 10) list.push(...steps.map(s => s * v));
+  return list.filter(v => v >= least * 0.999 && v <= most * 1.001);
+}
+
+// chart makes a chart whose vertical axis is linear (1) or logarithmic (3).
+function chart(into, names, format, distr) {
   const stroke = ["--accent", "--second", "--bad"];
   const axis = () => ({ stroke: () => css("--soft"), grid: { stroke: () => css("--line"), width: 1 }, ticks: { stroke: () => css("--line") } });
   const u = new uPlot({
     width: 400, height: 190, cursor: { drag: { x: false } },
-    scales: { x: { time: true } },
-    axes: [axis(), { ...axis(), size: 64, values: (_, vs) => vs.map(format) }],
+    scales: { x: { time: true }, y: { distr } },
+    axes: [
+      { ...axis(), space: 80, values: (_, vs) => vs.map(clock) },
+      { ...axis(), size: 64, ...(distr === 3 ? { splits: marks, filter: (_, vs) => vs } : {}), values: (_, vs) => vs.map(v => v == null ? "" : format(v)) },
+    ],
     series: [{}, ...names.map((label, i) => ({ label, stroke: () => css(stroke[i]), width: 2, value: (_, v) => v == null ? "-" : format(v) }))],
   }, [[], ...names.map(() => [])], into);
   const fit = () => u.setSize({ width: into.clientWidth || 400, height: 190 });
@@ -136,8 +150,14 @@ function chart(into, names, format) {
   return u;
 }
 
-const ratesChart = chart($("rates"), ["published", "delivered", "lost"], count);
-const percentilesChart = chart($("percentiles"), ["p50", "p99"], time);
+const ratesChart = chart($("rates"), ["published", "delivered", "lost"], count, 1);
+const percentilesChart = chart($("percentiles"), ["p50", "p99"], time, 3);
+
+// plot shows data, and its newest values in the legend if nothing is pointed at.
+function plot(chart, data) {
+  chart.setData(data);
+  if (chart.cursor.idx == null) chart.setLegend({ idx: data[0].length - 1 });
+}
 
 // remember keeps what the charts show, of each topic and of all ("").
 function remember(s) {
@@ -149,12 +169,12 @@ function remember(s) {
     const l = t.latency;
     points.set(t.topic, {
       published: t.published_per_s, delivered: t.delivered_per_s, lost: t.lost_per_s,
-      p50: l.count ? l.p50_ns : null, p99: l.count ? l.p99_ns : null, buckets: t.latency_buckets,
+      p50: l.count ? Math.max(l.p50_ns, 1) : null, p99: l.count ? Math.max(l.p99_ns, 1) : null, buckets: t.latency_buckets,
     });
     all.published += t.published_per_s;
     all.delivered += t.delivered_per_s;
     all.lost += t.lost_per_s;
-    if (l.count) { all.p50 = Math.max(all.p50 || 0, l.p50_ns); all.p99 = Math.max(all.p99 || 0, l.p99_ns); }
+    if (l.count) { all.p50 = Math.max(all.p50 || 1, l.p50_ns); all.p99 = Math.max(all.p99 || 1, l.p99_ns); }
     t.latency_buckets.forEach((n, i) => all.buckets[i] = (all.buckets[i] || 0) + n);
   }
   for (const [name, p] of points) {
@@ -169,10 +189,10 @@ function remember(s) {
 function draw() {
   const h = state.rates.get(state.selected) || state.rates.get("") || [];
   const xs = h.map(([x]) => x), column = k => h.map(([, p]) => p[k]);
-  ratesChart.setData([xs, column("published"), column("delivered"), column("lost")]);
-  percentilesChart.setData([xs, column("p50"), column("p99")]);
+  plot(ratesChart, [xs, column("published"), column("delivered"), column("lost")]);
+  plot(percentilesChart, [xs, column("p50"), column("p99")]);
   heatmap(h);
-  for (const e of document.querySelectorAll(".scope")) e.textContent = state.selected ? "topic " + state.selected : "all topics";
+  for (const e of document.querySelectorAll(".scope")) e.textContent = state.selected ? "topic " + state.selected : e.dataset.all || "all topics";
 }
 
 function heatmap(h) {
@@ -182,14 +202,15 @@ function heatmap(h) {
   canvas.height = canvas.clientHeight * devicePixelRatio;
   c.scale(devicePixelRatio, devicePixelRatio);
   const width = canvas.clientWidth, height = canvas.clientHeight - bottom;
-  const w = (width - left) / historyLength, cell = height / octaves;
+  const seconds = Math.max(h.length, historyLength / 3);
+  const w = (width - left) / seconds, cell = height / octaves;
   let most = 1;
   for (const [, p] of h) for (const n of p.buckets) most = Math.max(most, n || 0);
   const heat = css("--heat");
   h.forEach(([, p], i) => p.buckets.forEach((n, o) => {
     if (!n) return;
     c.fillStyle = "rgba(" + heat + "," + (0.15 + 0.85 * Math.log1p(n) / Math.log1p(most)) + ")";
-    c.fillRect(left + (historyLength - h.length + i) * w, height - (o + 1) * cell, Math.ceil(w), cell - 0.5);
+    c.fillRect(left + (seconds - h.length + i) * w, height - (o + 1) * cell, Math.ceil(w), cell - 0.5);
   }));
   c.fillStyle = css("--soft");
   c.font = "11px system-ui, sans-serif";
@@ -243,25 +264,37 @@ function details(t) {
 }
 
 function select(topic) {
+  const before = state.selected;
   stopTail();
   state.selected = topic;
   $("details").hidden = !topic;
   $("details-title").textContent = topic ? "Topic " + topic : "";
+  state.lines = [];
   $("messages").replaceChildren();
   $("tail-state").textContent = "";
   $("publish-state").textContent = "";
   $("publish").hidden = !state.publish;
   for (const id of ["publishers", "subscribers"]) $(id).tBodies[0].replaceChildren();
   show();
+  // The focus goes along, so that Tab goes on from there, and returns.
+  if (topic) $("details-title").focus({ preventScroll: true });
+  else for (const r of $("table").tBodies[0].rows) if (r.dataset.key === before) r.querySelector("button").focus();
   if (topic) $("details").scrollIntoView({ block: "nearest" });
 }
 
 // Messages
 
+// line adds a line with the next frame: to lay out the page for each message
+// would take longer than messages take to come.
 function line(node) {
+  if (state.lines.push(node) === 1) requestAnimationFrame(addLines);
+  if (state.lines.length > mostMessages) state.lines.shift();
+}
+
+function addLines() {
   const list = $("messages");
   const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
-  list.append(node);
+  list.append(...state.lines.splice(0));
   while (list.children.length > mostMessages) list.firstChild.remove();
   if (atEnd) list.scrollTop = list.scrollHeight;
 }
@@ -343,7 +376,11 @@ $("pause").addEventListener("click", () => {
   $("pause").textContent = state.paused ? "Go on" : "Pause";
 });
 document.addEventListener("keydown", e => {
-  if (e.key === "Escape" && state.selected) select("");
+  if (e.key === "Escape" && e.target instanceof HTMLInputElement && e.target.value) {
+    e.preventDefault();
+    e.target.value = "";
+    show();
+  } else if (e.key === "Escape" && state.selected) select("");
   if (e.key === "/" && !(e.target instanceof HTMLInputElement)) { e.preventDefault(); $("filter").focus(); }
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { ratesChart.redraw(); percentilesChart.redraw(); draw(); });
