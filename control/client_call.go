@@ -28,8 +28,9 @@ type call struct {
 	message func(id uint64) any
 	files   []*os.File
 	resend  bool
-	grants  bool        // its answer is a slot
+	names   bool        // until it is answered, a name may be taken by us
 	final   chan answer // buffered; exactly one answer
+	sent    *link       // the connection that carries it; guarded by the client's mutex
 	// waiting: the host has said that it takes time, and why.
 	waiting atomic.Pointer[waitingMessage]
 }
@@ -82,6 +83,7 @@ func (c *Client) do(ctx context.Context, call *call) (answer, error) {
 		return answer{}, errLinkLost
 	}
 	c.calls[call.id] = call
+	call.sent = l
 	c.mu.Unlock()
 	if l != nil {
 		c.send(l, call)
@@ -98,6 +100,12 @@ func (c *Client) send(l *link, call *call) {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		// Full of requests to a host that does not read: await says so.
 		c.log.Debug("send", "error", err)
+		c.mu.Lock()
+		if call.sent == l {
+			call.sent = nil
+			c.disowned.remove(call.id)
+		}
+		c.mu.Unlock()
 	case errors.Is(err, ErrMalformed), errors.Is(err, ErrDescriptors):
 		c.take(call.id)
 		call.finish(answer{err: err}) // our own fault; the connection is whole
@@ -174,7 +182,10 @@ func (c *Client) giveUp(call *call, err error) (answer, error) {
 	_, open := c.calls[call.id]
 	delete(c.calls, call.id)
 	l := c.link
-	if open && l != nil && call.grants {
+	if call.sent != l {
+		l = nil // whoever listens there has not heard of it
+	}
+	if open && l != nil && call.names {
 		c.disowned.add(call.id)
 	}
 	c.mu.Unlock()
@@ -183,12 +194,22 @@ func (c *Client) giveUp(call *call, err error) (answer, error) {
 		return a, a.err
 	}
 	if l != nil {
-		m := cancelRequest{NewHeader(typeCancel, c.lastID.Add(1)), call.id}
-		if err := l.conn.Send(time.Now().Add(10*time.Millisecond), m); err != nil {
-			c.log.Debug("cancel", "error", err) // a late grant is released by the reader
-		}
+		c.sendCancel(l, call.id, time.Now().Add(10*time.Millisecond))
 	}
 	return answer{}, err
+}
+
+// sendCancel tells the host that nobody waits for a request any more. If it
+// cannot be told in time, a late grant is released by the reader, and
+// awaitDisowned tells it again.
+func (c *Client) sendCancel(l *link, id uint64, deadline time.Time) {
+	if err := l.conn.Send(deadline, cancelRequest{NewHeader(typeCancel, c.lastID.Add(1)), id}); err != nil {
+		c.log.Debug("cancel", "error", err)
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.disowned.told(id)
 }
 
 // take removes a call; false if somebody else did, who then finishes it.

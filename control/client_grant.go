@@ -101,11 +101,15 @@ func (c *Client) Subscriber(ctx context.Context, r SubscriberRequest) (*Grant, e
 // being mapped is ours too: the next connection is installed only when it is
 // noted as held, and it is offered there.
 func (c *Client) grant(ctx context.Context, topic, name string, message func(id uint64) any) (*Grant, error) {
-	if name != "" {
-		c.awaitDisowned(ctx)
-	}
 	for {
-		a, err := c.do(ctx, &call{message: message, resend: true, grants: true})
+		owing := name != "" && c.awaitDisowned(ctx)
+		a, err := c.do(ctx, &call{message: message, resend: true, names: true})
+		if owing && errors.Is(err, ErrNameInUse) {
+			if ctx.Err() == nil {
+				continue // by ourselves, for all we know
+			}
+			err = fmt.Errorf("%w: %w", ctx.Err(), err)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -220,7 +224,7 @@ func (g *Grant) Release() error {
 func (c *Client) tellRelease(g *Grant) error {
 	ctx, cancel := context.WithTimeout(c.ctx, releaseGrace)
 	defer cancel()
-	_, err := c.do(ctx, &call{message: func(id uint64) any { return releaseRequest{NewHeader(typeRelease, id), g.id} }})
+	_, err := c.do(ctx, &call{message: func(id uint64) any { return releaseRequest{NewHeader(typeRelease, id), g.id} }, names: true})
 	if err == nil || errors.Is(err, errLinkLost) || errors.Is(err, ErrClosed) || ctx.Err() != nil {
 		return nil
 	}

@@ -219,3 +219,57 @@ func TestWaitingEndsWithTheContext(t *testing.T) {
 		t.Errorf("no wait: got %v", err)
 	}
 }
+
+// TestLostCancel: a subscription that was given up without the host's hearing of
+// it does not keep its name from the next try.
+func TestLostCancel(t *testing.T) {
+	host := dial(t, Config{Dir: busRoot(t)})
+	c := dial(t, Config{Dir: host.config.Dir, NeverHost: true})
+	request := SubscriberRequest{Topic: "later", Name: "s"}
+	inLine := func() (first uint64, n int) {
+		host.host.mu.Lock()
+		defer host.host.mu.Unlock()
+		if line := host.host.waiters["later"]; len(line) > 0 {
+			return line[len(line)-1].request.ID, len(line)
+		}
+		return 0, 0
+	}
+	ctx, cancel := context.WithCancel(soon(t))
+	gaveUp := make(chan error, 1)
+	go func() {
+		_, err := c.Subscriber(ctx, request)
+		gaveUp <- err
+	}()
+	var first uint64
+	eventually(t, func() error {
+		var n int
+		if first, n = inLine(); n != 1 {
+			return fmt.Errorf("%d in line", n)
+		}
+		return nil
+	})
+	c.mu.Lock()
+	conn := c.link.conn
+	c.mu.Unlock()
+	conn.sending <- struct{}{} // nothing gets through
+	cancel()
+	if err := <-gaveUp; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	<-conn.sending
+	granted := make(chan error, 1)
+	go func() {
+		_, err := c.Subscriber(soon(t), request)
+		granted <- err
+	}()
+	eventually(t, func() error {
+		if id, n := inLine(); n == 0 || id == first {
+			return fmt.Errorf("%d in line, the last with id %d", n, id)
+		}
+		return nil
+	})
+	publisher(t, host, PublisherRequest{Topic: "later"})
+	if err := <-granted; err != nil {
+		t.Error(err)
+	}
+}

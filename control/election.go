@@ -251,11 +251,11 @@ func (c *Client) comeBack(l *link) {
 		}
 	}
 	for _, call := range calls {
-		c.mu.Lock()
-		_, open := c.calls[call.id]
-		c.mu.Unlock()
-		if open {
+		if c.isOpen(call, l) {
 			c.send(l, call)
+			if !c.isOpen(call, l) { // given up meanwhile, perhaps before the host could know what
+				c.sendCancel(l, call.id, time.Now().Add(sendPatience))
+			}
 		}
 	}
 	_, err := c.do(c.ctx, &call{message: func(id uint64) any { return plainRequest{NewHeader(typeReady, id)} }})
@@ -263,4 +263,15 @@ func (c *Client) comeBack(l *link) {
 		c.log.Warn("ready", "error", err)
 		l.conn.Close()
 	}
+}
+
+// isOpen reports whether a call is waited for, and if so notes that l carries it.
+func (c *Client) isOpen(call *call, l *link) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, open := c.calls[call.id]
+	if open {
+		call.sent = l
+	}
+	return open
 }
