@@ -128,7 +128,7 @@ type seat struct {
 
 // participants reports the publishers and subscribers of a topic.
 func (c *Collector) participants(e *emission, t *bus.TopicStatistics) {
-	key := keyOf(t)
+	key, all := keyOf(t), e.owner(t)
 	u := c.unnamed[key]
 	if u == nil {
 		u = &unnamed{here: map[seat]any{}}
@@ -138,7 +138,7 @@ func (c *Collector) participants(e *emission, t *bus.TopicStatistics) {
 	for i := range t.Publishers {
 		p := &t.Publishers[i]
 		if name := e.name(p.Name); name != "" {
-			e.publisher(e.descs.publisher, &p.PublisherCounters, t.Created, t.Info.Name, name)
+			e.publisher(e.descs.publisher, &p.PublisherCounters, all.with("name", name))
 			continue
 		}
 		u.ever[0] = true
@@ -155,7 +155,7 @@ func (c *Collector) participants(e *emission, t *bus.TopicStatistics) {
 			crowd.add(s, gates)
 			continue
 		}
-		e.subscriber(e.descs.subscriber, &s.SubscriberCounters, t.Created, t.Info.Name, name)
+		e.subscriber(e.descs.subscriber, &s.SubscriberCounters, all.with("name", name))
 		e.gauge(e.descs.lag, float64(s.Lag), t.Info.Name, name, s.Mode.String())
 		if c.whole {
 			e.gauge(e.descs.gating, oneIf(gates), t.Info.Name, name)
@@ -166,10 +166,10 @@ func (c *Collector) participants(e *emission, t *bus.TopicStatistics) {
 	}
 	publishers, subscribers := u.sum(here)
 	if u.ever[0] {
-		e.publisher(e.descs.publisher, &publishers, t.Created, t.Info.Name, "")
+		e.publisher(e.descs.publisher, &publishers, all.with("name", ""))
 	}
 	if u.ever[1] {
-		e.subscriber(e.descs.subscriber, &subscribers, t.Created, t.Info.Name, "")
+		e.subscriber(e.descs.subscriber, &subscribers, all.with("name", ""))
 		crowd.emit(e, t.Info.Name, c.whole)
 	}
 }
@@ -269,41 +269,35 @@ func (e *emission) gauge(d *prometheus.Desc, v float64, labels ...string) {
 	e.to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 }
 
-func (e *emission) counter(d *prometheus.Desc, v float64, since time.Time, labels ...string) {
-	if since.IsZero() {
-		e.to <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, labels...)
-		return
-	}
-	e.to <- prometheus.MustNewConstMetricWithCreatedTimestamp(d, prometheus.CounterValue, v, since, labels...)
+func (e *emission) counter(d *prometheus.Desc, v float64, of owner) {
+	m := &count{desc: d, labels: of.labels, value: v}
+	m.counter.Value, m.counter.CreatedTimestamp = &m.value, of.created
+	e.to <- m
 }
 
-func (e *emission) publisher(r role, c *ring.PublisherCounters, since time.Time, labels ...string) {
+func (e *emission) publisher(r role, c *ring.PublisherCounters, of owner) {
 	for i, d := range r.publisher {
-		e.counter(d, publisherCounters[i].value(c), since, labels...)
+		e.counter(d, publisherCounters[i].value(c), of)
 	}
 }
 
-func (e *emission) subscriber(r role, c *ring.SubscriberCounters, since time.Time, labels ...string) {
+func (e *emission) subscriber(r role, c *ring.SubscriberCounters, of owner) {
 	for i, d := range r.subscriber {
-		e.counter(d, subscriberCounters[i].value(c), since, labels...)
+		e.counter(d, subscriberCounters[i].value(c), of)
 	}
-	e.counter(r.lost, float64(c.LostPolling), since, append(labels, "polling")...)
-	e.counter(r.lost, float64(c.LostReading), since, append(labels, "reading")...)
-	pairs := []string{"bus", e.descs.bus, "topic", labels[0]}
-	if len(labels) > 1 {
-		pairs = append(pairs, "name", labels[1])
-	}
-	e.to <- &latency{desc: r.latency, labels: labelPairs(pairs...), value: &c.Latency, created: since}
+	e.counter(r.lost, float64(c.LostPolling), of.with("reason", "polling"))
+	e.counter(r.lost, float64(c.LostReading), of.with("reason", "reading"))
+	e.to <- &latency{desc: r.latency, labels: of.labels, value: &c.Latency, created: of.created}
 }
 
 // topic reports what is known of a topic as a whole.
 func (e *emission) topic(t *bus.TopicStatistics) {
-	d, since := e.descs, t.Created
-	e.publisher(d.topic, &t.Totals.Publishers, since, t.Info.Name)
-	e.counter(d.sequences, float64(t.Sequence), since, t.Info.Name)
-	e.subscriber(d.topic, &t.Totals.Subscribers, since, t.Info.Name)
-	e.counter(d.repairs, float64(t.Totals.Repairs), since, t.Info.Name)
-	e.counter(d.orphans, float64(t.Totals.Orphans), since, t.Info.Name)
+	d, all := e.descs, e.owner(t)
+	e.publisher(d.topic, &t.Totals.Publishers, all)
+	e.counter(d.sequences, float64(t.Sequence), all)
+	e.subscriber(d.topic, &t.Totals.Subscribers, all)
+	e.counter(d.repairs, float64(t.Totals.Repairs), all)
+	e.counter(d.orphans, float64(t.Totals.Orphans), all)
 	e.gauge(d.capacity, float64(t.Capacity), t.Info.Name)
 	e.gauge(d.used, float64(t.Used), t.Info.Name)
 	e.gauge(d.memory, float64(t.Info.LogBytes+t.Info.CursorBytes), t.Info.Name)

@@ -50,7 +50,11 @@ func Handler(o *bus.Observer, options Options) http.Handler {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, handlerOptions(options.Logger)))
+	scrape := promhttp.HandlerFor(registry, handlerOptions(options.Logger))
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(scrapeTimeout)) // not in tests
+		scrape.ServeHTTP(w, r)
+	})
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), readTimeout)
@@ -79,7 +83,6 @@ func handlerOptions(logger *slog.Logger) promhttp.HandlerOpts {
 		EnableOpenMetrics:                   true,
 		EnableOpenMetricsTextCreatedSamples: true,
 		MaxRequestsInFlight:                 mostScrapes,
-		Timeout:                             scrapeTimeout,
 	}
 	if logger != nil {
 		o.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelError)

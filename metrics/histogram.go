@@ -2,8 +2,6 @@ package metrics
 
 import (
 	"math"
-	"slices"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
@@ -31,7 +29,7 @@ type latency struct {
 	desc    *prometheus.Desc
 	labels  []*dto.LabelPair
 	value   *ring.Histogram
-	created time.Time
+	created *timestamppb.Timestamp
 }
 
 // Desc implements [prometheus.Metric].
@@ -44,7 +42,7 @@ func (l *latency) Write(m *dto.Metric) error {
 	return nil
 }
 
-func newHistogram(v *ring.Histogram, created time.Time) *dto.Histogram {
+func newHistogram(v *ring.Histogram, created *timestamppb.Timestamp) *dto.Histogram {
 	count := v.Count()
 	h := &dto.Histogram{
 		SampleCount:   proto.Uint64(count),
@@ -52,9 +50,8 @@ func newHistogram(v *ring.Histogram, created time.Time) *dto.Histogram {
 		Schema:        proto.Int32(ring.HistogramSchema),
 		ZeroThreshold: proto.Float64(zeroThreshold),
 		ZeroCount:     proto.Uint64(v.Buckets[0]),
-	}
-	if !created.IsZero() {
-		h.CreatedTimestamp = timestamppb.New(created)
+
+		CreatedTimestamp: created,
 	}
 	h.Bucket = classicBuckets(v)
 	h.PositiveSpan, h.PositiveDelta = nativeBuckets(v)
@@ -87,7 +84,7 @@ func classicBuckets(v *ring.Histogram) []*dto.Bucket {
 func nativeBuckets(v *ring.Histogram) ([]*dto.BucketSpan, []int64) {
 	const shortGap = 2
 	var spans []*dto.BucketSpan
-	var deltas []int64
+	deltas := make([]int64, 0, len(v.Buckets))
 	var before int64 // count of the bucket before
 	next := int32(0) // index behind the last bucket told
 	tell := func(n uint64) {
@@ -119,19 +116,4 @@ func nativeBuckets(v *ring.Histogram) ([]*dto.BucketSpan, []int64) {
 		spans = append(spans, &dto.BucketSpan{Offset: proto.Int32(0), Length: proto.Uint32(0)})
 	}
 	return spans, deltas
-}
-
-// labelPairs makes sorted labels.
-func labelPairs(pairs ...string) []*dto.LabelPair {
-	list := make([]*dto.LabelPair, 0, len(pairs)/2)
-	for i := 0; i < len(pairs); i += 2 {
-		list = append(list, &dto.LabelPair{Name: &pairs[i], Value: &pairs[i+1]})
-	}
-	slices.SortFunc(list, func(a, b *dto.LabelPair) int {
-		if a.GetName() < b.GetName() {
-			return -1
-		}
-		return 1
-	})
-	return list
 }

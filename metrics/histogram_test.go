@@ -7,6 +7,7 @@ import (
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/shmbus/shmbus/ring"
 )
@@ -28,7 +29,7 @@ func TestClassicAndNativeAgree(t *testing.T) {
 			v.Buckets[ring.BucketOf(nanos)]++
 			v.SumNanos += uint64(nanos)
 		}
-		h := newHistogram(&v, time.Unix(1, 0))
+		h := newHistogram(&v, timestamppb.New(time.Unix(1, 0)))
 		if h.GetSampleCount() != uint64(len(values)) {
 			t.Fatalf("round %d: count %d, want %d", round, h.GetSampleCount(), len(values))
 		}
@@ -79,7 +80,7 @@ func nativeUpTo(h *dto.Histogram, edge float64) uint64 {
 
 // TestEmptyHistogramIsNative: one without observations is still a native one.
 func TestEmptyHistogramIsNative(t *testing.T) {
-	h := newHistogram(new(ring.Histogram), time.Time{})
+	h := newHistogram(new(ring.Histogram), nil)
 	if len(h.GetPositiveSpan()) == 0 || h.GetSampleCount() != 0 || h.CreatedTimestamp != nil {
 		t.Errorf("%v", h)
 	}
