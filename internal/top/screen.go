@@ -123,7 +123,7 @@ var columns = []struct {
 	{"DELIV/S", 8, func(t *watch.Topic, _ *history) string { return count(t.DeliveredPS) }},
 	{"MSG/S HISTORY", 32, func(_ *watch.Topic, h *history) string { return spark(h.rate, 30) }},
 	{"P99 HISTORY", 32, func(_ *watch.Topic, h *history) string { return spark(h.p99, 30) }},
-	{"GATES", 17, func(t *watch.Topic, _ *history) string { return fit(t.Gating, 16) }},
+	{"GATES", 17, func(t *watch.Topic, _ *history) string { return strings.TrimRight(fit(t.Gating, 16), " ") }},
 }
 
 // overview is all topics.
@@ -247,7 +247,7 @@ func (m *model) helpLines() []string {
 		"  p space       pause the screen; histories go on",
 		"  q ctrl+c      quit",
 		"",
-		"RING  what the slowest reliable subscriber has to read; at the end, publishers wait",
+		"RING  what the slowest reliable subscriber has to read; full: publishers wait",
 		"GATES the subscriber publishers would wait for first",
 		"P50   from publishing to being found by a subscriber, in the last interval",
 		"!     something is wrong: see the details",
