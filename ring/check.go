@@ -99,7 +99,10 @@ func (r *Ring) checkRecords(most int) error {
 		given := rec.sequence.Load()
 		shm.FenceLoadLoad()
 		if before(p+r.capacity, h.claimed.Load()) { // sync(claimed): pairs with raiseClaimed
-			return nil // overwritten while we looked
+			// Claimed is raised ahead: nobody writes where a cursor still holds.
+			if gate, slot := e.gatingCursor(false); slot < 0 || before(p, gate) {
+				return nil // perhaps overwritten while we looked
+			}
 		}
 		switch {
 		case w == 0 && reaches(p, end):

@@ -53,6 +53,34 @@ func TestCheckFinds(t *testing.T) {
 	}
 }
 
+// TestCheckFindsHoleInFullRing: a reader that finds zeroes waits for a record,
+// the publisher waits for the reader, and only a check can tell them.
+func TestCheckFindsHoleInFullRing(t *testing.T) {
+	room := newHeapRoom(t, Options{Capacity: 64 << 10, Fenced: true})
+	p := room.local(0)
+	c := room.localConsumer(0, SubscriberSpec{})
+	const before = 3 // so that the cursor is in the middle of what is claimed at once
+	for i := range before {
+		mustPublish(t, p, int64(i))
+	}
+	drain(t, c, before)
+	for err := error(nil); err == nil; {
+		if _, err = p.TryPublish(make([]byte, 8), 0, 0); err != nil && err != ErrFull {
+			t.Fatal(err)
+		}
+	}
+	if ahead := room.ring.log.claimed.Load() - c.position; ahead <= 64<<10 {
+		t.Fatalf("%d bytes are claimed from the cursor on; the test needs more than the ring", ahead)
+	}
+	if err := room.ring.Check(1000); err != nil {
+		t.Fatalf("a sound ring: %v", err)
+	}
+	room.ring.at(c.position).commit.Store(0)
+	if err := room.ring.Check(1000); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("got %v", err)
+	}
+}
+
 // TestCondemned: in a ring that is given up nobody waits for ever, and what is
 // whole is still read.
 func TestCondemned(t *testing.T) {
