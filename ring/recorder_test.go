@@ -101,11 +101,13 @@ func drain(t *testing.T, c *Consumer, n uint64) {
 }
 
 // TestRecorderReadsTheClockSeldom: messages in a row share a reading of the
-// clock, and a batch that takes longer has more of them.
+// clock: twice as many each time while they are quick, up to 64; and only one as
+// soon as a reading finds that they take longer than the pace.
 func TestRecorderReadsTheClockSeldom(t *testing.T) {
-	r := newHeapRoom(t, Options{Capacity: 64 << 10})
+	r := newHeapRoom(t, Options{Capacity: 1 << 20}) // all is one batch
 	p := r.local(0)
 	c := r.localConsumer(0, SubscriberSpec{})
+	c.recorder.pace = 1 << 40 // all is quick
 	stamp := shm.Now()
 	for range 500 {
 		mustPublish(t, p, stamp)
@@ -119,8 +121,9 @@ func TestRecorderReadsTheClockSeldom(t *testing.T) {
 			readings, last = readings+1, c.recorder.now
 		}
 	}
-	if readings > 250 && !raceEnabled {
-		t.Errorf("%d readings for 500 messages", readings)
+	// At message 0, 1, 3, 7, 15, 31, and from 63 on at every 64th.
+	if readings > 6+7 || c.recorder.every != mostUnder {
+		t.Errorf("%d readings for 500 messages, one for %d in the end", readings, c.recorder.every)
 	}
 	c.recorder.pace = 1 // nothing is handled so quickly
 	for range 100 {
@@ -135,8 +138,8 @@ func TestRecorderReadsTheClockSeldom(t *testing.T) {
 			readings, last = readings+1, c.recorder.now
 		}
 	}
-	if readings < 20 {
-		t.Errorf("%d readings for 100 messages that took long", readings)
+	if readings < 100-mostUnder || c.recorder.every != 1 {
+		t.Errorf("%d readings for 100 messages that took long, one for %d in the end", readings, c.recorder.every)
 	}
 }
 
