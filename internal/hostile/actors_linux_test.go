@@ -94,7 +94,7 @@ func publishAll(ctx context.Context, c *bustest.Child, p *bus.Publisher) error {
 		if n%16 == 0 {
 			<-tick.C
 		}
-		if n%1024 == 0 {
+		if n%256 == 0 {
 			c.Say("at %d", n)
 		}
 	}
@@ -157,7 +157,7 @@ func subscriberProgram(ctx context.Context, c *bustest.Child) error {
 			<-ctx.Done()
 		}
 		next[publisher] = n + 1
-		if n%1024 == 0 {
+		if n%256 == 0 {
 			c.Say("at %d", n)
 		}
 	}

@@ -79,7 +79,7 @@ func limitedProgram(ctx context.Context, c *bustest.Child) error {
 		if _, _, err := numberOf(m.Payload); err != nil {
 			return err
 		}
-		if n%1024 == 0 {
+		if n%256 == 0 {
 			c.Say("at %d", n)
 		}
 	}
