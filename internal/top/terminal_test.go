@@ -6,9 +6,21 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/shmbus/shmbus/bustest"
 )
+
+// until asks again and again until ok.
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	watchdog, tick := time.After(time.Minute), time.NewTicker(20*time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-watchdog:
+			t.Fatalf("%s: it never comes", what)
+		}
+	}
+}
 
 // TestTerminal runs `shmbus top` (SHMBUS_TOP=PROGRAM, with SHMBUS_DIR of a bus
 // that has topics) in a real terminal, tmux, at two sizes, presses keys and
@@ -36,7 +48,7 @@ func TestTerminal(t *testing.T) {
 			shows := func(name string, want ...string) {
 				t.Helper()
 				screen := ""
-				bustest.Until(t, name, func() bool {
+				until(t, name, func() bool {
 					screen = tmux("capture-pane", "-p", "-t", session)
 					for _, w := range want {
 						if !strings.Contains(screen, w) {
@@ -60,7 +72,7 @@ func TestTerminal(t *testing.T) {
 			press("?", "s", "p")
 			shows("paused", "PAUSED", "by bytes")
 			press("q")
-			bustest.Until(t, "the end of top", func() bool {
+			until(t, "the end of top", func() bool {
 				return exec.Command("tmux", "-L", session, "has-session").Run() != nil
 			})
 		})
