@@ -113,6 +113,7 @@ func (w world) publisher(t *testing.T, topic, name string) *bus.Publisher {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = p.Close() }) // one that nobody refers to is closed when it is collected
 	return p
 }
 
@@ -122,6 +123,7 @@ func (w world) subscriber(t *testing.T, topic string, c bus.SubscriberConfig) *b
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = s.Close() }) // as publishers
 	return s
 }
 

@@ -64,6 +64,9 @@ func TestTotalsCountRepairs(t *testing.T) {
 // TestTotalsNeverGoBack: an observer who reads without pause sees every total
 // only grow, while participants come and go.
 func TestTotalsNeverGoBack(t *testing.T) {
+	if raceEnabled {
+		t.Skip("names are read as they are being written, and thrown away if their slot has changed: between processes no detector sees it")
+	}
 	r := newHeapRoom(t, Options{Capacity: 64 << 10})
 	var stop atomic.Bool
 	var watching sync.WaitGroup
