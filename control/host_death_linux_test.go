@@ -391,7 +391,9 @@ func TestForeignSlotIsNotGiven(t *testing.T) {
 	c.host.mu.Lock()
 	topic := c.host.topics["t"]
 	id := topic.publishers[0].id()
+	topic.refs++ // its files stay open for as long as we use them
 	c.host.mu.Unlock()
+	defer c.host.unref(topic)
 	if e := badOffer(t, c, id, topic.regions.log.rw.File(), topic.regions.cursors.rw.File()); e.Code != "orphaned" {
 		t.Errorf("got %+v, want orphaned", e)
 	}
