@@ -89,7 +89,7 @@ const tryWait = 20 * time.Millisecond
 // tail, sequence and soft are read before we are inside. They are ours alone
 // while the ring is biased to us, which the look at bias then confirms.
 //
-// Cost, 64 bytes: 3 shared loads, 8 stores beside the payload's, no call, no
+// Cost, 64 bytes: 3 shared loads, 8 stores beside the payload's, a prefetch, no
 // locked instruction, no allocation, no system call.
 func (p *Producer) Publish(ctx context.Context, payload []byte, kind uint32, now int64) (uint64, error) {
 	n, position := uint64(len(payload)), p.tail
@@ -97,6 +97,10 @@ func (p *Producer) Publish(ctx context.Context, payload []byte, kind uint32, now
 	if n >= p.fastLimit || before(p.soft, position+extent+recordHeader) {
 		return p.publishSlow(ctx, payload, kind, now)
 	}
+	// A subscriber that waits for this record looks at its first line all the
+	// time, and its processor fetches the next ones along: of a short message,
+	// also the line of the next header.
+	p.r.data.PrefetchWrite(position & p.r.mask)
 	active := &p.block.active
 	active.Set(p.generation)            // sync(active): the revoker's membarrier orders this before the next load
 	if p.r.log.bias.Load() != p.owned { // sync(bias): pairs with revoke

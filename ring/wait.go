@@ -59,9 +59,9 @@ func (c *Consumer) overdue() bool { return c.due() || c.r.condemned() }
 // nobody could bring anything.
 func (c *Consumer) spin(ctx context.Context) error {
 	for n := 1; ; n++ {
-		if c.pauses > 0 {
-			shm.Pause(c.pauses)
-		}
+		// At least one: a line that is asked for again as soon as it is gone
+		// comes back half written, and the publisher has to fetch it once more.
+		shm.Pause(max(c.pauses, 1))
 		if c.ready() || n%16 == 0 && c.due() {
 			return nil
 		}

@@ -26,6 +26,14 @@ func (s Span) CopyIn(off uint64, src []byte) {
 		copyBytes(dst, from, uint64(n))
 		return
 	}
+	for ; n >= 32; n -= 32 {
+		d, f := (*[4]uint64)(dst), (*[4]uint64)(from) // Safe: 32 bytes are left of both
+		d[0] = f[0]
+		d[1] = f[1]
+		d[2] = f[2]
+		d[3] = f[3]
+		dst, from = unsafe.Add(dst, 32), unsafe.Add(from, 32) // Safe: at most behind the last byte
+	}
 	for ; n >= 8; n -= 8 {
 		*(*uint64)(dst) = *(*uint64)(from)                  // Safe: 8 bytes are left of both
 		dst, from = unsafe.Add(dst, 8), unsafe.Add(from, 8) // Safe: at most behind the last byte
