@@ -25,7 +25,7 @@ func (d *desk) reach(actor int, state uint64) {
 	d.place(actor).state.Store(state) // sync(state): pairs with the loads of the others here
 	for looks := 1; !d.all(state); looks++ {
 		if looks%1000 == 0 { // others may need this very processor
-			time.Sleep(20 * time.Microsecond)
+			time.Sleep(min(time.Duration(looks/1000)*20*time.Microsecond, time.Millisecond))
 		}
 		shm.Pause(1)
 	}
