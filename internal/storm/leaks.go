@@ -95,6 +95,8 @@ func (a *arena) leaks() {
 		if len(found) == 0 {
 			a.mu.Lock()
 			a.held = append(a.held, Held{now.keeper, now.host})
+			a.baseline.keeper.settle(now.keeper)
+			a.baseline.host.settle(now.host)
 			a.mu.Unlock()
 			return
 		}
