@@ -57,7 +57,7 @@ type PublisherStats struct {
 // 64. Errors: ctx's, [ErrTooLarge], [ErrBackpressure], [ErrClosed],
 // [ErrStalled], [ErrCorrupt].
 //
-// Cost on top of the ring's: 4 loads, 2 stores, a reading of the processor's
+// Cost on top of the ring's: 4 loads, 2 stores, a prefetch, a reading of the processor's
 // counter, or of the clock where that is none (NoStamps: neither); no locked
 // instruction, no allocation, no system call.
 //
@@ -74,6 +74,7 @@ func (p *Publisher) Publish(ctx context.Context, payload []byte) error {
 			return p.refused()
 		}
 	}
+	c.producer.Expect()
 	var err error
 	if c.asked++; c.asked%askContext == 1 {
 		err = ctx.Err()
