@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/shmbus/shmbus/bus"
 	"github.com/shmbus/shmbus/bustest"
@@ -73,21 +73,34 @@ func BenchmarkScrape256(b *testing.B) {
 		}
 		return r, err
 	}
-	const protobuf = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
-	const openMetrics = "application/openmetrics-text;version=1.0.0"
+	// What Prometheus asks for, without and with native histograms; it
+	// always takes gzip.
+	const text = "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+	const openMetrics = "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+	const protobuf = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6," + openMetrics
 	for _, c := range []struct {
-		name, accept string
-		read         func(context.Context) (reading, error)
-	}{{"text", "", full}, {"openmetrics", openMetrics, full}, {"protobuf", protobuf, full}, {"protobuf-empty", protobuf, plain}} {
+		name, accept, from string
+		read               func(context.Context) (reading, error)
+	}{
+		{"from=loopback/text", text, "127.0.0.1:1", full},
+		{"from=loopback/openmetrics", openMetrics, "127.0.0.1:1", full},
+		{"from=loopback/protobuf", protobuf, "127.0.0.1:1", full},
+		{"from=loopback/protobuf-empty", protobuf, "127.0.0.1:1", plain},
+		{"from=network/text", text, "10.0.0.1:1", full},
+		{"from=network/openmetrics", openMetrics, "10.0.0.1:1", full},
+		{"from=network/protobuf", protobuf, "10.0.0.1:1", full},
+	} {
 		b.Run(c.name, func(b *testing.B) {
-			registry := prometheus.NewRegistry()
-			registry.MustRegister(newCollector(home.Name(), true, c.read))
-			h := promhttp.HandlerFor(registry, handlerOptions(nil))
+			others := prometheus.NewRegistry()
+			others.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+			h := newScraper(newCollector(home.Name(), true, c.read), others, nil)
 			size := 0
 			before := processorTime(b)
 			for b.Loop() {
 				r := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+				r.RemoteAddr = c.from
 				r.Header.Set("Accept", c.accept)
+				r.Header.Set("Accept-Encoding", "gzip")
 				w := &counting{header: http.Header{}}
 				h.ServeHTTP(w, r)
 				if size = w.size; size < 10_000 {

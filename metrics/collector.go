@@ -2,7 +2,6 @@ package metrics
 
 import (
 	"context"
-	"strings"
 	"sync"
 	"time"
 
@@ -22,6 +21,9 @@ type Collector struct {
 
 	mu      sync.Mutex
 	unnamed map[unnamedKey]*unnamed // what unnamed participants that left had counted
+	root    *owner
+	looks   uint64
+	spare   *exposition // memory for the next look
 }
 
 // reading is one look at a bus.
@@ -62,42 +64,67 @@ func NewBusCollector(o *bus.Observer) *Collector {
 }
 
 func newCollector(name string, whole bool, read func(context.Context) (reading, error)) *Collector {
-	return &Collector{descs: newDescs(name), whole: whole, read: read, unnamed: map[unnamedKey]*unnamed{}}
+	return &Collector{descs: newDescs(name), whole: whole, read: read, unnamed: map[unnamedKey]*unnamed{}, root: newRoot(name)}
 }
 
 // Describe implements [prometheus.Collector].
 func (c *Collector) Describe(to chan<- *prometheus.Desc) {
-	c.descs.all(func(d *prometheus.Desc) { to <- d })
+	for _, s := range c.descs.all {
+		to <- s.desc
+	}
 }
 
 // Collect implements [prometheus.Collector].
 func (c *Collector) Collect(to chan<- prometheus.Metric) {
+	e := c.look()
+	e.metrics(func(m prometheus.Metric) { to <- m })
+	c.done(e)
+}
+
+// look reads the bus; done follows.
+func (c *Collector) look() *exposition {
 	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
 	defer cancel()
 	now, err := c.read(ctx)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e := &emission{descs: c.descs, to: to, named: maxNamed}
+	e := c.spare
+	if c.spare = nil; e == nil {
+		e = &exposition{descs: c.descs, samples: make([][]sample, len(c.descs.all))}
+	}
+	c.looks++
+	e.root, e.look, e.named, e.folded = c.root, c.looks, maxNamed, 0
 	if c.whole {
 		up := 0.0
 		if err == nil && now.host != nil {
 			up = 1
 			e.host(now.host)
 		}
-		e.gauge(c.descs.up, up)
+		e.add(c.descs.up, up, c.root)
 	}
 	if err != nil {
-		return // the unnamed stay as they are
+		return e // the unnamed stay as they are
 	}
 	for i := range now.topics {
 		t := &now.topics[i]
+		of := c.root.topic(e.look, t)
 		if c.whole {
-			e.topic(t)
+			e.topic(t, of)
 		}
-		c.participants(e, t)
+		c.participants(e, t, of)
 	}
-	e.gauge(c.descs.folded, float64(e.folded))
+	e.add(c.descs.folded, float64(e.folded), c.root)
 	c.forget(now.topics)
+	c.root.forget(e.look)
+	return e
+}
+
+// done takes back what look returned.
+func (c *Collector) done(e *exposition) {
+	e.clear()
+	c.mu.Lock()
+	c.spare = e
+	c.mu.Unlock()
 }
 
 // unnamedKey is a topic: one that was made again under its name is another.
@@ -127,8 +154,8 @@ type seat struct {
 }
 
 // participants reports the publishers and subscribers of a topic.
-func (c *Collector) participants(e *emission, t *bus.TopicStatistics) {
-	key, all := keyOf(t), e.owner(t)
+func (c *Collector) participants(e *exposition, t *bus.TopicStatistics, of *owner) {
+	key := keyOf(t)
 	u := c.unnamed[key]
 	if u == nil {
 		u = &unnamed{here: map[seat]any{}}
@@ -138,7 +165,7 @@ func (c *Collector) participants(e *emission, t *bus.TopicStatistics) {
 	for i := range t.Publishers {
 		p := &t.Publishers[i]
 		if name := e.name(p.Name); name != "" {
-			e.publisher(e.descs.publisher, &p.PublisherCounters, all.with("name", name))
+			e.publisher(e.descs.publisher, &p.PublisherCounters, e.with(of, "name", name))
 			continue
 		}
 		u.ever[0] = true
@@ -155,22 +182,23 @@ func (c *Collector) participants(e *emission, t *bus.TopicStatistics) {
 			crowd.add(s, gates)
 			continue
 		}
-		e.subscriber(e.descs.subscriber, &s.SubscriberCounters, all.with("name", name))
-		e.gauge(e.descs.lag, float64(s.Lag), t.Info.Name, name, s.Mode.String())
+		own := e.with(of, "name", name)
+		e.subscriber(e.descs.subscriber, &s.SubscriberCounters, own)
+		e.add(e.descs.lag, float64(s.Lag), e.with(own, "mode", s.Mode.String()))
 		if c.whole {
-			e.gauge(e.descs.gating, oneIf(gates), t.Info.Name, name)
+			e.add(e.descs.gating, oneIf(gates), own)
 		}
 		if s.MaxLag > 0 {
-			e.gauge(e.descs.maxLag, float64(s.MaxLag), t.Info.Name, name)
+			e.add(e.descs.maxLag, float64(s.MaxLag), own)
 		}
 	}
 	publishers, subscribers := u.sum(here)
 	if u.ever[0] {
-		e.publisher(e.descs.publisher, &publishers, all.with("name", ""))
+		e.publisher(e.descs.publisher, &publishers, e.with(of, "name", ""))
 	}
 	if u.ever[1] {
-		e.subscriber(e.descs.subscriber, &subscribers, all.with("name", ""))
-		crowd.emit(e, t.Info.Name, c.whole)
+		e.subscriber(e.descs.subscriber, &subscribers, e.with(of, "name", ""))
+		crowd.emit(e, e.with(of, "name", ""), c.whole)
 	}
 }
 
@@ -233,90 +261,13 @@ func (c *crowd) add(s *ring.SubscriberInfo, gates bool) {
 	c.gating = c.gating || gates
 }
 
-func (c *crowd) emit(e *emission, topic string, whole bool) {
+func (c *crowd) emit(e *exposition, of *owner, whole bool) {
 	for i, mode := range []ring.Mode{ring.Reliable, ring.Lossy} {
 		if c.some[i] {
-			e.gauge(e.descs.lag, float64(c.lag[i]), topic, "", mode.String())
+			e.add(e.descs.lag, float64(c.lag[i]), e.with(of, "mode", mode.String()))
 		}
 	}
 	if whole {
-		e.gauge(e.descs.gating, oneIf(c.gating), topic, "")
+		e.add(e.descs.gating, oneIf(c.gating), of)
 	}
-}
-
-// emission is one Collect.
-type emission struct {
-	descs  *descs
-	to     chan<- prometheus.Metric
-	named  int // names still allowed
-	folded int
-}
-
-// name returns the name that a participant is reported under.
-func (e *emission) name(given string) string {
-	if given == "" {
-		return ""
-	}
-	if e.named == 0 {
-		e.folded++
-		return ""
-	}
-	e.named--
-	return strings.ToValidUTF8(given, "\uFFFD") // others wrote it
-}
-
-func (e *emission) gauge(d *prometheus.Desc, v float64, labels ...string) {
-	e.to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
-}
-
-func (e *emission) counter(d *prometheus.Desc, v float64, of owner) {
-	m := &count{desc: d, labels: of.labels, value: v}
-	m.counter.Value, m.counter.CreatedTimestamp = &m.value, of.created
-	e.to <- m
-}
-
-func (e *emission) publisher(r role, c *ring.PublisherCounters, of owner) {
-	for i, d := range r.publisher {
-		e.counter(d, publisherCounters[i].value(c), of)
-	}
-}
-
-func (e *emission) subscriber(r role, c *ring.SubscriberCounters, of owner) {
-	for i, d := range r.subscriber {
-		e.counter(d, subscriberCounters[i].value(c), of)
-	}
-	e.counter(r.lost, float64(c.LostPolling), of.with("reason", "polling"))
-	e.counter(r.lost, float64(c.LostReading), of.with("reason", "reading"))
-	e.to <- &latency{desc: r.latency, labels: of.labels, value: &c.Latency, created: of.created}
-}
-
-// topic reports what is known of a topic as a whole.
-func (e *emission) topic(t *bus.TopicStatistics) {
-	d, all := e.descs, e.owner(t)
-	e.publisher(d.topic, &t.Totals.Publishers, all)
-	e.counter(d.sequences, float64(t.Sequence), all)
-	e.subscriber(d.topic, &t.Totals.Subscribers, all)
-	e.counter(d.repairs, float64(t.Totals.Repairs), all)
-	e.counter(d.orphans, float64(t.Totals.Orphans), all)
-	e.gauge(d.capacity, float64(t.Capacity), t.Info.Name)
-	e.gauge(d.used, float64(t.Used), t.Info.Name)
-	e.gauge(d.memory, float64(t.Info.LogBytes+t.Info.CursorBytes), t.Info.Name)
-	e.gauge(d.participants, float64(t.Counts.Publishers), t.Info.Name, "publisher")
-	e.gauge(d.participants, float64(t.Counts.Subscribers), t.Info.Name, "subscriber")
-	e.gauge(d.stalled, oneIf(t.Info.Stalled != ""), t.Info.Name)
-	e.gauge(d.quarantined, float64(len(t.Info.Quarantined)), t.Info.Name)
-}
-
-func (e *emission) host(h *bus.HostInfo) {
-	e.gauge(e.descs.host, 1, h.Program, h.Version)
-	e.gauge(e.descs.hostMemory, float64(h.Memory))
-	e.gauge(e.descs.hostLimit, float64(h.MaxMemory))
-	e.gauge(e.descs.clients, float64(h.Clients))
-}
-
-func oneIf(yes bool) float64 {
-	if yes {
-		return 1
-	}
-	return 0
 }

@@ -217,11 +217,11 @@ func TestLagAndGate(t *testing.T) {
 func TestNamesAreBounded(t *testing.T) {
 	w := newWorld(t)
 	c := NewBusCollector(w.observer)
-	e := &emission{descs: c.descs, named: 1}
+	e := &exposition{descs: c.descs, named: 1}
 	if e.name("a") != "a" || e.name("b") != "" || e.name("") != "" || e.folded != 1 {
 		t.Errorf("%+v", e)
 	}
-	if n := (&emission{named: 1}).name("a\xff"); n != "a\uFFFD" {
+	if n := (&exposition{named: 1}).name("a\xff"); n != "a\uFFFD" {
 		t.Errorf("%q", n)
 	}
 }

@@ -12,7 +12,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/shmbus/shmbus/bus"
 )
@@ -45,12 +44,11 @@ const (
 func Handler(o *bus.Observer, options Options) http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
-		NewBusCollector(o),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	mux := http.NewServeMux()
-	scrape := promhttp.HandlerFor(registry, handlerOptions(options.Logger))
+	scrape := newScraper(NewBusCollector(o), registry, options.Logger)
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(scrapeTimeout)) // not in tests
 		scrape.ServeHTTP(w, r)
@@ -76,18 +74,6 @@ func Handler(o *bus.Observer, options Options) http.Handler {
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
 	return mux
-}
-
-func handlerOptions(logger *slog.Logger) promhttp.HandlerOpts {
-	o := promhttp.HandlerOpts{
-		EnableOpenMetrics:                   true,
-		EnableOpenMetricsTextCreatedSamples: true,
-		MaxRequestsInFlight:                 mostScrapes,
-	}
-	if logger != nil {
-		o.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelError)
-	}
-	return o
 }
 
 func plain(w http.ResponseWriter, status int, text string) {

@@ -3,7 +3,6 @@ package metrics
 import (
 	"math"
 
-	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -23,25 +22,8 @@ const (
 // that the clock can tell.
 const zeroThreshold = 1.0 / (1 << 30)
 
-// latency is a histogram as Prometheus takes it. client_golang's constant
-// histograms are either classic or native; this is both.
-type latency struct {
-	desc    *prometheus.Desc
-	labels  []*dto.LabelPair
-	value   *ring.Histogram
-	created *timestamppb.Timestamp
-}
-
-// Desc implements [prometheus.Metric].
-func (l *latency) Desc() *prometheus.Desc { return l.desc }
-
-// Write implements [prometheus.Metric].
-func (l *latency) Write(m *dto.Metric) error {
-	m.Label = l.labels
-	m.Histogram = newHistogram(l.value, l.created)
-	return nil
-}
-
+// newHistogram is a histogram as protobuf has it. client_golang's constant
+// ones are either classic or native; this is both.
 func newHistogram(v *ring.Histogram, created *timestamppb.Timestamp) *dto.Histogram {
 	count := v.Count()
 	h := &dto.Histogram{
@@ -58,25 +40,40 @@ func newHistogram(v *ring.Histogram, created *timestamppb.Timestamp) *dto.Histog
 	return h
 }
 
-func classicBuckets(v *ring.Histogram) []*dto.Bucket {
-	const edges = classicMost - classicLeast + 1
-	values := make([]dto.Bucket, edges)
-	buckets := make([]*dto.Bucket, edges)
-	counts := make([]uint64, edges)
-	bounds := make([]float64, edges)
+const classicEdges = classicMost - classicLeast + 1
+
+// classicBounds are the edges in seconds.
+var classicBounds = func() (bounds [classicEdges]float64) {
+	for i := range bounds {
+		bounds[i] = math.Ldexp(1, classicLeast+i)
+	}
+	return bounds
+}()
+
+// classicCounts are the numbers of what is at or below each edge.
+func classicCounts(v *ring.Histogram) (counts [classicEdges]uint64) {
 	var sum uint64
 	k := 0
-	for i := range buckets {
-		exponent := classicLeast + i
-		for last := perOctave*exponent - ring.HistogramOffset; k <= last; k++ {
+	for i := range counts {
+		for last := perOctave*(classicLeast+i) - ring.HistogramOffset; k <= last; k++ {
 			sum += v.Buckets[k]
 		}
-		bounds[i] = math.Ldexp(1, exponent)
 		counts[i] = sum
-		values[i].CumulativeCount, values[i].UpperBound = &counts[i], &bounds[i]
-		buckets[i] = &values[i]
 	}
-	return buckets
+	return counts
+}
+
+func classicBuckets(v *ring.Histogram) []*dto.Bucket {
+	all := &struct {
+		counts  [classicEdges]uint64
+		values  [classicEdges]dto.Bucket
+		buckets [classicEdges]*dto.Bucket
+	}{counts: classicCounts(v)}
+	for i := range all.buckets {
+		all.values[i].CumulativeCount, all.values[i].UpperBound = &all.counts[i], &classicBounds[i]
+		all.buckets[i] = &all.values[i]
+	}
+	return all.buckets[:]
 }
 
 // nativeBuckets are the buckets that are not empty, as spans of neighbours and

@@ -76,13 +76,13 @@ func startPrometheus(t *testing.T, target string, flags ...string) server {
 	return server{"http://" + address, log}
 }
 
-// sample is one element of an instant query's result.
-type sample struct {
+// point is one element of an instant query's result.
+type point struct {
 	Metric map[string]string
 	Value  [2]any
 }
 
-func (s sample) float(t *testing.T) float64 {
+func (s point) float(t *testing.T) float64 {
 	t.Helper()
 	text, _ := s.Value[1].(string)
 	v, err := strconv.ParseFloat(text, 64)
@@ -94,7 +94,7 @@ func (s sample) float(t *testing.T) float64 {
 
 // query asks for the value of an expression now; nothing while it does not
 // answer.
-func (s server) query(t *testing.T, q string) []sample {
+func (s server) query(t *testing.T, q string) []point {
 	t.Helper()
 	r, err := http.Get(s.url + "/api/v1/query?query=" + url.QueryEscape(q))
 	if err != nil {
@@ -103,7 +103,7 @@ func (s server) query(t *testing.T, q string) []sample {
 	defer r.Body.Close()
 	var answer struct {
 		Status, Error string
-		Data          struct{ Result []sample }
+		Data          struct{ Result []point }
 	}
 	if err := json.NewDecoder(r.Body).Decode(&answer); err != nil {
 		return nil // still starting
@@ -115,7 +115,7 @@ func (s server) query(t *testing.T, q string) []sample {
 }
 
 // until asks again and again until ok.
-func (s server) until(t *testing.T, q string, ok func([]sample) bool) []sample {
+func (s server) until(t *testing.T, q string, ok func([]point) bool) []point {
 	t.Helper()
 	watchdog := time.After(bustest.Watchdog)
 	ticker := time.NewTicker(200 * time.Millisecond)
@@ -197,7 +197,7 @@ func scrape(t *testing.T, native bool) {
 	loading, stop := context.WithCancel(ctx)
 	running := load(loading, t, w)
 	rate := "sum(rate(shmbus_topic_delivered_messages_total[10s]))"
-	s.until(t, rate, func(r []sample) bool { return len(r) == 1 && r[0].float(t) > 0 })
+	s.until(t, rate, func(r []point) bool { return len(r) == 1 && r[0].float(t) > 0 })
 	if !native {
 		everyPanel(t, s)
 	}
@@ -214,7 +214,7 @@ func scrape(t *testing.T, native bool) {
 	if native {
 		count = `histogram_count(shmbus_topic_delivery_latency_seconds{topic="orders"})`
 	}
-	s.until(t, count, func(r []sample) bool { return len(r) == 1 && r[0].float(t) == float64(total.Latency.Count()) })
+	s.until(t, count, func(r []point) bool { return len(r) == 1 && r[0].float(t) == float64(total.Latency.Count()) })
 	for _, q := range []float64{0.5, 0.99} {
 		query := fmt.Sprintf(`histogram_quantile(%g, sum by (le) (shmbus_topic_delivery_latency_seconds_bucket))`, q)
 		width := 2.0 // a classic bucket
@@ -222,7 +222,7 @@ func scrape(t *testing.T, native bool) {
 			query = fmt.Sprintf(`histogram_quantile(%g, sum(shmbus_topic_delivery_latency_seconds))`, q)
 			width = math.Exp2(1.0 / (1 << ring.HistogramSchema))
 		}
-		theirs := s.until(t, query, func(r []sample) bool { return len(r) == 1 })[0].float(t)
+		theirs := s.until(t, query, func(r []point) bool { return len(r) == 1 })[0].float(t)
 		ours := total.Latency.Quantile(q).Seconds()
 		if theirs > ours*width || theirs < ours/width {
 			t.Errorf("quantile %v: Prometheus says %v, we %v", q, theirs, ours)
@@ -245,7 +245,7 @@ func everyPanel(t *testing.T, s server) {
 			s.query(t, q) // it answers
 			continue
 		}
-		s.until(t, q, func(r []sample) bool { return len(r) > 0 })
+		s.until(t, q, func(r []point) bool { return len(r) > 0 })
 	}
 }
 

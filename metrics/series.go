@@ -1,9 +1,12 @@
 package metrics
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/shmbus/shmbus/ring"
 )
@@ -47,107 +50,107 @@ const (
 	latencyHelp = "Time from publishing a message to its being found by a subscriber."
 )
 
+// series is a name, and what is fixed of what bears it.
+type series struct {
+	desc       *prometheus.Desc
+	name, help string
+	kind       dto.MetricType
+	index      int // in descs.all
+}
+
 // role is the series of publishers, subscribers, or topics.
 type role struct {
-	publisher  []*prometheus.Desc // in the order of publisherCounters
-	subscriber []*prometheus.Desc // in the order of subscriberCounters
-	lost       *prometheus.Desc
-	latency    *prometheus.Desc
+	publisher  []*series // in the order of publisherCounters
+	subscriber []*series // in the order of subscriberCounters
+	lost       *series
+	latency    *series
 }
 
 // descs are all series of a collector.
 type descs struct {
-	bus        string
+	all []*series // by name
+
 	publisher  role
 	subscriber role
 	topic      role
 
-	lag    *prometheus.Desc
-	gating *prometheus.Desc
-	maxLag *prometheus.Desc
+	lag    *series
+	gating *series
+	maxLag *series
 
-	sequences    *prometheus.Desc
-	capacity     *prometheus.Desc
-	used         *prometheus.Desc
-	memory       *prometheus.Desc
-	participants *prometheus.Desc
-	repairs      *prometheus.Desc
-	orphans      *prometheus.Desc
-	stalled      *prometheus.Desc
-	quarantined  *prometheus.Desc
+	sequences    *series
+	capacity     *series
+	used         *series
+	memory       *series
+	participants *series
+	repairs      *series
+	orphans      *series
+	stalled      *series
+	quarantined  *series
 
-	up         *prometheus.Desc
-	host       *prometheus.Desc
-	hostMemory *prometheus.Desc
-	hostLimit  *prometheus.Desc
-	clients    *prometheus.Desc
-	folded     *prometheus.Desc
+	up         *series
+	host       *series
+	hostMemory *series
+	hostLimit  *series
+	clients    *series
+	folded     *series
 }
 
 func newDescs(bus string) *descs {
 	constant := prometheus.Labels{"bus": bus}
-	desc := func(name, help string, labels ...string) *prometheus.Desc {
-		return prometheus.NewDesc("shmbus_"+name, help, labels, constant)
+	d := &descs{}
+	add := func(kind dto.MetricType, name, help string, labels []string) *series {
+		s := &series{desc: prometheus.NewDesc("shmbus_"+name, help, labels, constant), name: "shmbus_" + name, help: help, kind: kind}
+		d.all = append(d.all, s)
+		return s
 	}
-	d := &descs{
-		bus:    bus,
-		lag:    desc("subscriber_lag_messages", "Messages in the ring that the subscriber has not read; of the unnamed, the most of any.", "topic", "name", "mode"),
-		gating: desc("subscriber_gating", "1 if publishers would wait for this subscriber first: it has read least of the reliable ones.", "topic", "name"),
-		maxLag: desc("subscriber_max_lag_messages", "Lag at which the subscriber is detached.", "topic", "name"),
-
-		sequences:    desc("topic_sequences_total", "Sequence numbers given: to messages, claims still open and claims given up.", "topic"),
-		capacity:     desc("topic_ring_capacity_bytes", "Size of the ring.", "topic"),
-		used:         desc("topic_ring_used_bytes", "Bytes of the ring that a reliable subscriber has still to read.", "topic"),
-		memory:       desc("topic_memory_bytes", "Memory of the topic's regions.", "topic"),
-		participants: desc("topic_participants", "Participants attached now.", "topic", "role"),
-		repairs:      desc("topic_repairs_total", "Publishers that died inside the ring, after whom it was repaired.", "topic"),
-		orphans:      desc("topic_orphaned_claims_total", "Claims of dead publishers that the host gave up.", "topic"),
-		stalled:      desc("topic_stalled", "1 while the host waits for a stopped participant of the topic.", "topic"),
-		quarantined:  desc("topic_quarantined_publishers", "Publishers that lost their connection and are not proven dead.", "topic"),
-
-		up:         desc("up", "1 if the bus has a host that answers."),
-		host:       desc("host_info", "The host of the bus: its program and version.", "program", "version"),
-		hostMemory: desc("host_memory_bytes", "Memory of the regions of all topics."),
-		hostLimit:  desc("host_memory_limit_bytes", "Most memory the regions of all topics may have together."),
-		clients:    desc("host_clients", "Processes connected to the host."),
-		folded:     desc("exporter_folded_participants", "Named participants beyond the limit, counted as if they had no name."),
+	gauge := func(name, help string, labels ...string) *series {
+		return add(dto.MetricType_GAUGE, name, help, labels)
 	}
-	add := func(r *role, prefix string, publishes, subscribes bool, labels ...string) {
+	counter := func(name, help string, labels ...string) *series {
+		return add(dto.MetricType_COUNTER, name, help, labels)
+	}
+	d.lag = gauge("subscriber_lag_messages", "Messages in the ring that the subscriber has not read; of the unnamed, the most of any.", "topic", "name", "mode")
+	d.gating = gauge("subscriber_gating", "1 if publishers would wait for this subscriber first: it has read least of the reliable ones.", "topic", "name")
+	d.maxLag = gauge("subscriber_max_lag_messages", "Lag at which the subscriber is detached.", "topic", "name")
+
+	d.sequences = counter("topic_sequences_total", "Sequence numbers given: to messages, claims still open and claims given up.", "topic")
+	d.capacity = gauge("topic_ring_capacity_bytes", "Size of the ring.", "topic")
+	d.used = gauge("topic_ring_used_bytes", "Bytes of the ring that a reliable subscriber has still to read.", "topic")
+	d.memory = gauge("topic_memory_bytes", "Memory of the topic's regions.", "topic")
+	d.participants = gauge("topic_participants", "Participants attached now.", "topic", "role")
+	d.repairs = counter("topic_repairs_total", "Publishers that died inside the ring, after whom it was repaired.", "topic")
+	d.orphans = counter("topic_orphaned_claims_total", "Claims of dead publishers that the host gave up.", "topic")
+	d.stalled = gauge("topic_stalled", "1 while the host waits for a stopped participant of the topic.", "topic")
+	d.quarantined = gauge("topic_quarantined_publishers", "Publishers that lost their connection and are not proven dead.", "topic")
+
+	d.up = gauge("up", "1 if the bus has a host that answers.")
+	d.host = gauge("host_info", "The host of the bus: its program and version.", "program", "version")
+	d.hostMemory = gauge("host_memory_bytes", "Memory of the regions of all topics.")
+	d.hostLimit = gauge("host_memory_limit_bytes", "Most memory the regions of all topics may have together.")
+	d.clients = gauge("host_clients", "Processes connected to the host.")
+	d.folded = gauge("exporter_folded_participants", "Named participants beyond the limit, counted as if they had no name.")
+
+	fill := func(r *role, prefix string, publishes, subscribes bool, labels ...string) {
 		if publishes {
 			for _, c := range publisherCounters {
-				r.publisher = append(r.publisher, desc(prefix+c.name, c.help, labels...))
+				r.publisher = append(r.publisher, counter(prefix+c.name, c.help, labels...))
 			}
 		}
 		if subscribes {
 			for _, c := range subscriberCounters {
-				r.subscriber = append(r.subscriber, desc(prefix+c.name, c.help, labels...))
+				r.subscriber = append(r.subscriber, counter(prefix+c.name, c.help, labels...))
 			}
-			r.lost = desc(prefix+lostName, lostHelp, append(labels, "reason")...)
-			r.latency = desc(prefix+latencyName, latencyHelp, labels...)
+			r.lost = counter(prefix+lostName, lostHelp, append(labels, "reason")...)
+			r.latency = add(dto.MetricType_HISTOGRAM, prefix+latencyName, latencyHelp, labels)
 		}
 	}
-	add(&d.publisher, "publisher_", true, false, "topic", "name")
-	add(&d.subscriber, "subscriber_", false, true, "topic", "name")
-	add(&d.topic, "topic_", true, true, "topic")
+	fill(&d.publisher, "publisher_", true, false, "topic", "name")
+	fill(&d.subscriber, "subscriber_", false, true, "topic", "name")
+	fill(&d.topic, "topic_", true, true, "topic")
+	slices.SortFunc(d.all, func(a, b *series) int { return strings.Compare(a.name, b.name) })
+	for i, s := range d.all {
+		s.index = i
+	}
 	return d
-}
-
-// all calls f with every series there may be.
-func (d *descs) all(f func(*prometheus.Desc)) {
-	for _, r := range []*role{&d.publisher, &d.subscriber, &d.topic} {
-		for _, s := range append(r.publisher, r.subscriber...) {
-			f(s)
-		}
-		for _, s := range []*prometheus.Desc{r.lost, r.latency} {
-			if s != nil {
-				f(s)
-			}
-		}
-	}
-	for _, s := range []*prometheus.Desc{
-		d.lag, d.gating, d.maxLag, d.sequences, d.capacity, d.used, d.memory, d.participants, d.repairs, d.orphans, d.stalled, d.quarantined,
-		d.up, d.host, d.hostMemory, d.hostLimit, d.clients, d.folded,
-	} {
-		f(s)
-	}
 }
