@@ -36,7 +36,11 @@ func newHistogram(v *ring.Histogram, created *timestamppb.Timestamp) *dto.Histog
 		CreatedTimestamp: created,
 	}
 	h.Bucket = classicBuckets(v)
-	h.PositiveSpan, h.PositiveDelta = nativeBuckets(v)
+	var spans []span
+	spans, h.PositiveDelta = nativeBuckets(v, nil, nil)
+	for _, s := range spans {
+		h.PositiveSpan = append(h.PositiveSpan, &dto.BucketSpan{Offset: proto.Int32(s.offset), Length: proto.Uint32(s.length)})
+	}
 	return h
 }
 
@@ -76,41 +80,44 @@ func classicBuckets(v *ring.Histogram) []*dto.Bucket {
 	return all.buckets[:]
 }
 
+// span are neighbouring buckets, the first of them offset behind the last one
+// of the span before.
+type span struct {
+	offset int32
+	length uint32
+}
+
 // nativeBuckets are the buckets that are not empty, as spans of neighbours and
-// the differences between them. A short gap is cheaper filled than told.
-func nativeBuckets(v *ring.Histogram) ([]*dto.BucketSpan, []int64) {
+// the differences between them, behind what is given. A short gap is cheaper
+// filled than told.
+func nativeBuckets(v *ring.Histogram, spans []span, deltas []int64) ([]span, []int64) {
 	const shortGap = 2
-	var spans []*dto.BucketSpan
-	deltas := make([]int64, 0, len(v.Buckets))
 	var before int64 // count of the bucket before
 	next := int32(0) // index behind the last bucket told
-	tell := func(n uint64) {
-		deltas = append(deltas, int64(n)-before)
-		before = int64(n)
-		next++
-	}
 	for k := 1; k < len(v.Buckets); k++ {
-		n := v.Buckets[k]
+		n := int64(v.Buckets[k])
 		if n == 0 {
 			continue
 		}
 		index := int32(k) + ring.HistogramOffset
-		gap := index - next
-		if len(spans) == 0 || gap > shortGap {
-			spans = append(spans, &dto.BucketSpan{Offset: proto.Int32(gap), Length: proto.Uint32(0)})
+		if gap := index - next; len(spans) == 0 || gap > shortGap {
+			spans = append(spans, span{offset: gap})
 			next = index
 		}
-		span := spans[len(spans)-1]
-		for next < index {
-			tell(0)
-			*span.Length++
+		told := &spans[len(spans)-1].length
+		for ; next < index; next++ {
+			deltas = append(deltas, -before)
+			before = 0
+			*told++
 		}
-		tell(n)
-		*span.Length++
+		deltas = append(deltas, n-before)
+		before = n
+		next++
+		*told++
 	}
 	if len(spans) == 0 {
 		// A native histogram without a span would be taken for a classic one.
-		spans = append(spans, &dto.BucketSpan{Offset: proto.Int32(0), Length: proto.Uint32(0)})
+		spans = append(spans, span{})
 	}
 	return spans, deltas
 }

@@ -13,13 +13,15 @@ import (
 // owner is whom samples are of: their labels, made once and kept from one look
 // to the next. A topic with hundreds of subscribers has thousands of samples.
 //
-// Owners are a tree: with adds a label. Labels and text never change; the rest
+// Owners are a tree: with adds a label. Whom they are and since when never changes; the rest
 // belongs to whoever holds Collector.mu.
 type owner struct {
 	labels  []*dto.LabelPair // sorted by name
 	text    string           // the same as text formats have it, without the closing brace
 	created *timestamppb.Timestamp
-	since   string // created as OpenMetrics has it; "" if it is not known
+	since   string // the same as OpenMetrics has it; "" if it is not known
+	wire    []byte // labels as protobuf has them
+	stamp   []byte // created as protobuf has it
 
 	made     time.Time // of a topic
 	children map[label]*owner
@@ -54,7 +56,7 @@ func (o *owner) grow(name, value string) *owner {
 	for i < len(o.labels) && o.labels[i].GetName() < name {
 		i++
 	}
-	child := &owner{created: o.created, since: o.since}
+	child := &owner{created: o.created, since: o.since, stamp: o.stamp}
 	child.labels = append(child.labels, o.labels[:i]...)
 	child.labels = append(child.labels, &dto.LabelPair{Name: &name, Value: &value})
 	child.labels = append(child.labels, o.labels[i:]...)
@@ -69,6 +71,7 @@ func (o *owner) grow(name, value string) *owner {
 		separator = ','
 	}
 	child.text = b.String()
+	child.wire = appendLabels(nil, child.labels)
 	return child
 }
 
@@ -80,9 +83,10 @@ func (o *owner) topic(look uint64, t *bus.TopicStatistics) *owner {
 	}
 	child = o.grow("topic", t.Info.Name) // the topic is another under that name
 	child.made, child.seen = t.Created, look
-	child.created, child.since = nil, ""
+	child.created, child.since, child.stamp = nil, "", nil
 	if !t.Created.IsZero() {
 		child.created = timestamppb.New(t.Created)
+		child.stamp = createdWire(child.created)
 		child.since = string(appendFloat(nil, float64(t.Created.UnixNano())/1e9, true))
 	}
 	o.children[label{"topic", t.Info.Name}] = child

@@ -26,12 +26,14 @@ type scraper struct {
 	logger    *slog.Logger        // nil: silence
 	slots     chan struct{}       // as many scrapes at once
 	texts     sync.Pool           // of *text
+	wires     sync.Pool           // of *delimited
 }
 
 func newScraper(c *Collector, others prometheus.Gatherer, logger *slog.Logger) *scraper {
 	return &scraper{
 		collector: c, others: others, logger: logger, slots: make(chan struct{}, mostScrapes),
 		texts: sync.Pool{New: func() any { return &text{b: make([]byte, 0, textChunk+textChunk/4)} }},
+		wires: sync.Pool{New: func() any { return &delimited{} }},
 	}
 }
 
@@ -86,28 +88,37 @@ func (s *scraper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // own writes what the collector found.
 func (s *scraper) own(e *exposition, to io.Writer, format expfmt.Format, encoder expfmt.Encoder, wanted func(string) bool) error {
-	kind := format.FormatType()
-	if kind != expfmt.TypeTextPlain && kind != expfmt.TypeOpenMetrics {
+	each := func(write func(*series, []sample) error) error {
 		for i, list := range e.samples {
-			if series := e.descs.all[i]; len(list) > 0 && wanted(series.name) {
-				if err := encoder.Encode(e.family(series)); err != nil {
+			if series := e.descs.all[i]; wanted(series.name) {
+				if err := write(series, list); err != nil {
 					return err
 				}
 			}
 		}
 		return nil
 	}
-	t := s.texts.Get().(*text)
-	defer s.texts.Put(t)
-	t.to, t.b, t.open = to, t.b[:0], kind == expfmt.TypeOpenMetrics
-	for i, list := range e.samples {
-		if series := e.descs.all[i]; wanted(series.name) {
-			if err := t.series(series, list); err != nil {
-				return err
-			}
+	switch kind := format.FormatType(); kind {
+	case expfmt.TypeTextPlain, expfmt.TypeOpenMetrics:
+		t := s.texts.Get().(*text)
+		defer s.texts.Put(t)
+		t.to, t.b, t.open = to, t.b[:0], kind == expfmt.TypeOpenMetrics
+		if err := each(t.series); err != nil {
+			return err
 		}
+		return t.flush()
+	case expfmt.TypeProtoDelim:
+		d := s.wires.Get().(*delimited)
+		defer s.wires.Put(d)
+		d.to = to
+		return each(d.series)
 	}
-	return t.flush()
+	return each(func(s *series, list []sample) error { // protobuf for people
+		if len(list) == 0 {
+			return nil
+		}
+		return encoder.Encode(e.family(s))
+	})
 }
 
 func (s *scraper) log(what string, err error) {
