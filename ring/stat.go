@@ -2,6 +2,7 @@ package ring
 
 import (
 	"math/bits"
+	"slices"
 	"time"
 
 	"github.com/shmbus/shmbus/shm"
@@ -190,6 +191,11 @@ func (r *Ring) Subscribers() []SubscriberInfo {
 // listSubscribers leaves out the slot whose identity is folded: it has left.
 func (r *Ring) listSubscribers(list []SubscriberInfo, guest bool, folded uint64) []SubscriberInfo {
 	granted := r.grantedSubscribers(guest)
+	n := 0
+	for i := range granted {
+		n += bits.OnesCount64(granted[i].Load()) // sync(slots): only for the size; pairs with AddSubscriber
+	}
+	list = slices.Grow(list, n) // an element has a histogram in it: not copied from one slice to the next
 	for i := range granted {
 		for set := granted[i].Load(); set != 0; set &= set - 1 { // sync(slots): pairs with AddSubscriber
 			n := i*64 + bits.TrailingZeros64(set)
