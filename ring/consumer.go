@@ -215,12 +215,19 @@ func (c *Consumer) Take() ([]byte, Header, error) {
 	c.stats.Bytes += n
 	if c.recording { // recorder.note, which the compiler does not inline
 		stamp := rec.time.Load()
-		if c.recorder.ends(stamp) {
-			c.recorder.begin(stamp)
+		if c.recorder.ends(stamp, c.stats.Delivered) {
+			return c.takeFirst(rec, offset, n)
 		}
 		c.recorder.add(stamp)
 	}
 	return data.Bytes(offset+recordHeader, n), Header{rec}, nil
+}
+
+// takeFirst is the rest of Take where a run of the recorder begins: in Take
+// itself every message would save registers for this call.
+func (c *Consumer) takeFirst(rec *record, offset, n uint64) ([]byte, Header, error) {
+	c.recorder.note(rec.time.Load(), c.stats.Delivered)
+	return c.r.data.Bytes(offset+recordHeader, n), Header{rec}, nil
 }
 
 func (c *Consumer) takeSlow() ([]byte, Header, error) {
@@ -255,7 +262,7 @@ func (c *Consumer) takeSlow() ([]byte, Header, error) {
 		c.stats.Delivered++
 		c.stats.Bytes += n
 		if c.recording {
-			c.recorder.note(rec.time.Load())
+			c.recorder.note(rec.time.Load(), c.stats.Delivered)
 		}
 		return c.r.data.Bytes(offset+recordHeader, n), Header{rec}, nil
 	}
@@ -432,7 +439,7 @@ func (c *Consumer) flush() {
 	s.parks.Set(c.stats.Parks)
 	s.spins.Set(c.stats.Spins)
 	if c.recording {
-		c.recorder.flush()
+		c.recorder.flush(c.stats.Delivered)
 	}
 }
 

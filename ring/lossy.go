@@ -73,7 +73,7 @@ func (c *Consumer) takeLossy() ([]byte, Header, error) {
 		c.stats.Delivered++
 		c.stats.Bytes += uint64(len(payload))
 		if c.recording {
-			c.recorder.note(c.copied.time.Load()) // sync(commit): our own copy; pairs with nobody
+			c.recorder.note(c.copied.time.Load(), c.stats.Delivered) // sync(commit): our own copy; pairs with nobody
 		}
 		if c.position-c.published > fraction(c.r.capacity) {
 			c.Release()

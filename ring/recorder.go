@@ -20,14 +20,16 @@ import (
 //     lately. So what takes longer than that to handle is measured one by one,
 //     and what does not is not slowed down by the clock.
 //
-// Messages in a row that fall into one bucket are a run: they cost a comparison
-// and two additions each, and are counted when the run ends. A message without
-// a stamp is not counted.
+// Messages in a row that fall into one bucket are a run: they cost two
+// comparisons and an addition each, and are counted when the run ends, by the
+// consumer's own count of what it delivered. A message without a stamp is not
+// counted.
 type recorder struct {
 	low, width uint64 // stamps s with s-low < width belong to the run
-	run, until uint64 // messages in it, and at most before the clock is due
-	sum        uint64 // of their stamps, modulo 2^64
+	until      uint64 // number of the last message before the clock is due; 0: none
+	sum        uint64 // of the run's stamps, modulo 2^64
 
+	before uint64 // messages delivered before the run
 	bucket int    // of the run; noBucket: not stamped
 	now    uint64 // the last reading
 	left   uint64 // messages from the start of the run to the next reading
@@ -56,27 +58,24 @@ func newRecorder(c Clock, block *subscriberBlock) recorder {
 	return r
 }
 
-// note counts a message.
-func (r *recorder) note(stamp uint64) {
-	if r.ends(stamp) {
-		r.begin(stamp)
+// note counts a message, the nth that was delivered.
+func (r *recorder) note(stamp, n uint64) {
+	if r.ends(stamp, n) {
+		r.begin(stamp, n)
 	}
 	r.add(stamp)
 }
 
 // ends reports whether the run ends before this message.
-func (r *recorder) ends(stamp uint64) bool { return stamp-r.low >= r.width || r.run >= r.until }
+func (r *recorder) ends(stamp, n uint64) bool { return stamp-r.low >= r.width || n > r.until }
 
 // add counts a message in the run.
-func (r *recorder) add(stamp uint64) {
-	r.run++
-	r.sum += stamp
-}
+func (r *recorder) add(stamp uint64) { r.sum += stamp }
 
 // begin ends the run and begins another, which this message will be the first
 // of.
-func (r *recorder) begin(stamp uint64) {
-	r.endRun()
+func (r *recorder) begin(stamp, n uint64) {
+	r.endRun(n - 1)
 	if stamp == 0 {
 		r.low, r.width, r.until, r.bucket = 0, 1, math.MaxUint64, noBucket
 		return
@@ -94,7 +93,7 @@ func (r *recorder) begin(stamp uint64) {
 		stamp = r.now
 	}
 	k := r.bounds.bucketOf(ticks)
-	r.bucket, r.until = k, r.left
+	r.bucket, r.until = k, r.before+r.left
 	r.sum = stamp - given // what is added is given
 	switch {
 	case r.clock.Foreign() || k < edgeCount && r.bounds.edges[k] >= r.now:
@@ -127,24 +126,26 @@ func (r *recorder) read() {
 	r.left = r.every
 }
 
-// endRun counts the run: a load and a store in the bucket's word.
-func (r *recorder) endRun() {
-	if r.run == 0 {
+// endRun counts the run, which the nth message ended: a load and a store in the
+// bucket's word.
+func (r *recorder) endRun(n uint64) {
+	run := n - r.before
+	if run == 0 {
 		return
 	}
 	if r.bucket != noBucket {
 		w := &r.block.buckets[r.bucket]
-		w.Set(w.Load() + r.run)
-		r.total += r.run*r.now - r.sum
+		w.Set(w.Load() + run)
+		r.total += run*r.now - r.sum
 	}
-	r.left -= min(r.run, r.left)
-	r.run, r.sum, r.width = 0, 0, 0
+	r.left -= min(run, r.left)
+	r.before, r.sum, r.width = n, 0, 0
 }
 
-// flush stores what is counted. The batch is over: the next message's clock
-// is read when it is found.
-func (r *recorder) flush() {
-	r.endRun()
+// flush stores what is counted of n messages delivered. The batch is over: the
+// next message's clock is read when it is found.
+func (r *recorder) flush(n uint64) {
+	r.endRun(n)
 	nanos := r.total
 	if r.clock.own {
 		nanos = uint64(r.scale.Span(r.total))
