@@ -17,8 +17,10 @@ import (
 //     the ring;
 //   - for a message that was stamped after the last reading;
 //   - within a batch, after 1 to 64 messages: as many as took a microsecond
-//     lately. So what takes longer than that to handle is measured one by one,
-//     and what does not is not slowed down by the clock.
+//     lately, or a 16th of the latency if that is more, which is less than a
+//     bucket. So what takes longer than that to handle is measured one by one,
+//     and what does not is not slowed down by the clock, least of all where
+//     messages have piled up.
 //
 // Messages in a row that fall into one bucket are a run: they cost two
 // comparisons and an addition each, and are counted when the run ends, by the
@@ -33,8 +35,10 @@ type recorder struct {
 	bucket int    // of the run; noBucket: not stamped
 	now    uint64 // the last reading
 	left   uint64 // messages from the start of the run to the next reading
-	every  uint64 // messages between two readings
+	every  uint64 // messages in a microsecond, as we know
 	pace   uint64 // a microsecond, in ticks
+	expect uint64 // ticks from the last reading to the next
+	slack  uint   // a reading may be old by the latency >> slack
 	total  uint64 // ticks of all latencies counted
 
 	clock  Clock
@@ -47,10 +51,11 @@ const (
 	noBucket  = -1
 	mostUnder = 64 // messages under one reading of the clock
 	readPace  = 1000
+	readSlack = 4
 )
 
 func newRecorder(c Clock, block *subscriberBlock) recorder {
-	r := recorder{clock: c, block: block, bounds: nanoBounds, every: 1, pace: readPace, bucket: noBucket}
+	r := recorder{clock: c, block: block, bounds: nanoBounds, every: 1, pace: readPace, slack: readSlack, bucket: noBucket}
 	if c.own {
 		r.scale = shm.ProcessTSCScale()
 		r.bounds, r.pace = tickBounds(r.scale.Multiplier), r.scale.Ticks(readPace)
@@ -85,7 +90,7 @@ func (r *recorder) begin(stamp, n uint64) {
 		stamp = uint64(r.clock.Time(int64(stamp)))
 	}
 	if r.left == 0 || before(r.now, stamp) {
-		r.read()
+		r.read(stamp)
 	}
 	ticks := r.now - stamp
 	if before(r.now, stamp) {
@@ -107,23 +112,27 @@ func (r *recorder) begin(stamp, n uint64) {
 	}
 }
 
-// read reads the clock and says after how many messages it is due again.
-func (r *recorder) read() {
+// read reads the clock for a message and says after how many it is due again.
+func (r *recorder) read(stamp uint64) {
 	last := r.now
 	if r.clock.own {
 		r.now = shm.TSC()
 	} else {
 		r.now = uint64(shm.Now())
 	}
-	// Within a batch, and due: every messages took this long.
+	// Within a batch, and due: what was to take as long as expected took this long.
 	if r.left == 0 && r.until != 0 {
-		if took := r.now - last; took > 2*r.pace {
-			r.every = max(r.every*r.pace/took, 1)
-		} else if took < r.pace/2 {
+		if took := r.now - last; took > 2*r.expect {
+			r.every = max(r.every*r.expect/took, 1)
+		} else if took < r.expect/2 {
 			r.every = min(2*r.every, mostUnder)
 		}
 	}
-	r.left = r.every
+	r.left, r.expect = r.every, r.pace
+	if late := r.now - stamp; late>>r.slack > r.pace && before(stamp, r.now) {
+		times := min(late>>r.slack/r.pace, mostUnder/r.every)
+		r.left, r.expect = r.every*times, r.pace*times
+	}
 }
 
 // endRun counts the run, which the nth message ended: a load and a store in the

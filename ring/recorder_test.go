@@ -125,7 +125,7 @@ func TestRecorderReadsTheClockSeldom(t *testing.T) {
 	if readings > 6+7 || c.recorder.every != mostUnder {
 		t.Errorf("%d readings for 500 messages, one for %d in the end", readings, c.recorder.every)
 	}
-	c.recorder.pace = 1 // nothing is handled so quickly
+	c.recorder.pace, c.recorder.expect, c.recorder.slack = 1, 1, 63 // nothing is handled so quickly
 	for range 100 {
 		mustPublish(t, p, stamp)
 	}
@@ -140,6 +140,37 @@ func TestRecorderReadsTheClockSeldom(t *testing.T) {
 	}
 	if readings < 100-mostUnder || c.recorder.every != 1 {
 		t.Errorf("%d readings for 100 messages that took long, one for %d in the end", readings, c.recorder.every)
+	}
+}
+
+// TestRecorderReadsTheClockSeldomerForOldMessages: what is an hour old is so
+// within a bucket for some minutes, however long each message takes.
+func TestRecorderReadsTheClockSeldomerForOldMessages(t *testing.T) {
+	r := newHeapRoom(t, Options{Capacity: 1 << 20}) // all is one batch
+	p := r.local(0)
+	c := r.localConsumer(0, SubscriberSpec{})
+	c.recorder.pace = 1 // nothing is handled so quickly
+	stamp := shm.Now() - 3600e9
+	const messages = 10 * mostUnder
+	for range messages {
+		mustPublish(t, p, stamp)
+	}
+	readings, last := 0, uint64(0)
+	for range messages {
+		if _, err := c.Next(); err != nil {
+			t.Fatal(err)
+		}
+		if c.recorder.now != last {
+			readings, last = readings+1, c.recorder.now
+		}
+	}
+	if readings != messages/mostUnder {
+		t.Errorf("%d readings for %d messages, want one for %d", readings, messages, mostUnder)
+	}
+	c.recorder.pace = 1 << 40
+	mustPublish(t, p, shm.Now())
+	if _, err := c.Next(); err != nil || c.recorder.left != c.recorder.every {
+		t.Errorf("after a message of now the clock is due after %d, want %d: %v", c.recorder.left, c.recorder.every, err)
 	}
 }
 
