@@ -115,8 +115,8 @@ func TestCondemned(t *testing.T) {
 		if err := <-got; !errors.Is(err, ErrCorrupt) || c.Stats().Delivered != 1 {
 			t.Errorf("%v: the consumer got %v after %d messages", wait, err, c.Stats().Delivered)
 		}
-		if _, err := p.Publish(ctx, []byte("more"), 0, 0); !errors.Is(err, ErrCorrupt) {
-			t.Errorf("publish: %v", err)
+		if _, err := p.Publish(ctx, []byte("more"), 0, 0); !errors.Is(err, errCondemned) {
+			t.Errorf("publish: %v, want that the host has condemned the ring", err)
 		}
 	}
 }

@@ -389,20 +389,26 @@ func (p *Producer) waitForSpace(ctx context.Context, n uint64) error {
 		}
 		p.spaceLooks.missed()
 	}
-	w := p.spaceWaiter()
+	w := p.prepareSleep()
 	w.Ready = func() bool { return p.mayFit(end) }
-	// The order matters: the doorbells as they are, then the announcement,
-	// then the barrier, then the look. Whoever makes room after our look finds
-	// the announcement and changes a doorbell.
+	if p.mayFit(end) {
+		return nil
+	}
+	return p.park(ctx, w)
+}
+
+// prepareSleep announces that we are about to sleep for want of space, which
+// must be looked for behind it. The order matters: the doorbells as they are,
+// then the announcement, then the barrier, then the look. Whoever makes room
+// after our look finds the announcement and changes a doorbell.
+func (p *Producer) prepareSleep() *Waiter {
+	w := p.spaceWaiter()
 	w.Words[0].Value = w.Words[0].Word.Load() // sync(spaceDoorbell): pairs with wakeSpace
 	w.Words[1].Value = w.Words[1].Word.Load() // sync(pendingDoorbell): pairs with wakePending
 	w.Words[2].Value = w.Words[2].Word.Load()
 	p.r.log.spaceSleeps.Add(1) // sync(spaceSleeps): pairs with wakeSpace, wakePending
 	_ = p.r.barrier()          // refused: the bounded wait looks again
-	if p.mayFit(end) {
-		return nil
-	}
-	return p.park(ctx, w)
+	return w
 }
 
 // mayFit looks, without the lock, whether a record may end at end now. If

@@ -61,14 +61,19 @@ func (r *Ring) freeLock(slot int, gen uint32) bool {
 	return inside
 }
 
-// abortOrphans aborts the open claims of a dead publisher, and counts them. Live publishers go
-// on meanwhile: after a header and its owner were read, pending is read again;
-// if it has passed the header, others may have overwritten it, and the walk
-// begins again from there.
+// abortOrphans aborts the open claims of a dead publisher, and counts them.
 func (r *Ring) abortOrphans(slot int) (aborted uint64, err error) {
+	end := r.log.busyEnd.Load()  // sync(busyEnd): pairs with claim
+	from := r.log.pending.Load() // sync(pending): pairs with walkPending
+	return r.abortBetween(slot, from, end)
+}
+
+// abortBetween walks from what was pending a moment ago. Live publishers go on
+// meanwhile: after a header and its owner were read, pending is read again; if
+// it has passed the header, others may have overwritten it, and the walk begins
+// again from there.
+func (r *Ring) abortBetween(slot int, from, end uint64) (aborted uint64, err error) {
 	h := r.log
-	end := h.busyEnd.Load()  // sync(busyEnd): pairs with claim
-	from := h.pending.Load() // sync(pending): pairs with walkPending
 	for p, steps := from, uint64(0); before(p, end); steps++ {
 		rec := r.at(p)
 		w := commitWord(rec.commit.Load()) // sync(commit): pairs with claim

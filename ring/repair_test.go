@@ -294,6 +294,12 @@ func TestLateRepair(t *testing.T) {
 		t.Errorf("a late repair took what is the new one's: %+v", w.ring.Stat())
 	}
 	next.leave()
+	w.must(next.lock(w.t.Context()))
+	w.ring.freeLock(0, w.victim.generation)
+	if m := w.ring.log.mutex.Load(); m != next.identity {
+		t.Errorf("a late repair took the mutex from the new one: %#x", m)
+	}
+	next.unlock()
 	b := w.payload(30)
 	copy(claim.Bytes(), b)
 	w.must(claim.Commit())

@@ -106,15 +106,21 @@ func (c *Consumer) backOff() {
 // of a stream may wait.
 const maxPauses = 4096
 
-// park sleeps until the doorbell rings. The order matters: the doorbell as it
-// is, then the announcement, then the barrier, then the look; see wake.
-func (c *Consumer) park(ctx context.Context, pk *Parker) error {
+// prepareSleep announces that we are about to sleep; what is due must be looked
+// at behind it. The order matters: the doorbell as it is, then the
+// announcement, then the barrier, then the look; see wake.
+func (c *Consumer) prepareSleep() {
 	if c.waiter == nil {
 		c.waiter = &Waiter{Words: []shm.Wait{{Word: &c.r.log.doorbell}}, Ready: c.overdue, Cancel: c.stop}
 	}
 	c.waiter.Words[0].Value = c.r.log.doorbell.Load() // sync(doorbell): prepareSleep, pairs with ring
 	c.header.sleeps.Add(1)                            // sync(sleeps): prepareSleep, pairs with wake
 	_ = c.r.barrier()                                 // refused: the bounded wait looks again
+}
+
+// park sleeps until the doorbell rings.
+func (c *Consumer) park(ctx context.Context, pk *Parker) error {
+	c.prepareSleep()
 	if c.due() {
 		return nil
 	}

@@ -94,7 +94,7 @@ var defencesOfRing = []defence{
 		gone: `	e.r.log.tail.Store(e.tail) // sync(tail): pairs with catchUp
 	e.r.log.sequence.Store(e.sequence)
 `,
-		in: "internal/steps", test: `^TestEnumeratedDeath$`,
+		in: "internal/steps", test: `^TestEnumeratedDeath$/^publish-first$`,
 	},
 	{
 		name: "calls give up when their context does", file: "ring/lock.go",
@@ -109,7 +109,7 @@ var defencesOfRing = []defence{
 		with: `		e.r.log.claimed.Store(e.claimed) // sync(claimed): pairs with overrun
 `,
 		gone: ``,
-		in:   "ring", test: `^TestModel$|^TestConformance`,
+		in:   "ring", test: `^TestOthersAreToldInTime$`,
 	},
 	{
 		name: "stored tail gates", file: "ring/space.go",
@@ -118,7 +118,7 @@ var defencesOfRing = []defence{
 	}
 `,
 		gone: ``,
-		in:   "ring", test: `^TestModel$|^TestConformance|^TestDeathAtEveryPoint$`,
+		in:   "ring", test: `^TestOthersAreToldInTime$`,
 	},
 	{
 		name: "claims gate", file: "ring/space.go",
@@ -131,13 +131,13 @@ var defencesOfRing = []defence{
 		gone: `		p += w.extent()
 	}
 	if p != old`,
-		in: "ring", test: `^TestModel$`,
+		in: "ring", test: `^TestClaimsHoldPublishersBack$`,
 	},
 	{
 		name: "cursors gate", file: "ring/space.go",
 		with: `earlier(cursor, pending)+e.r.capacity`,
 		gone: `pending+e.r.capacity`,
-		in:   "ring", test: `^TestModel$`,
+		in:   "ring", test: `^TestCursorsHoldPublishersBack$`,
 	},
 	{
 		name: "impossible cursors are nobody's", file: "ring/space.go",
@@ -151,26 +151,26 @@ var defencesOfRing = []defence{
 		name: "detached by generation", file: "ring/space.go",
 		with: `	if generation != 0 && r.log.gateGenerations[n].CompareAndSwap(generation, 0) { // sync(gateGeneration): pairs with gated`,
 		gone: `	if r.log.gateGenerations[n].Swap(0) != 0 { // sync(gateGeneration): pairs with gated`,
-		in:   "ring", test: `^TestLateRepair$|^TestConformance`,
+		in:   "ring", test: `^TestConformanceHeap$/^biased/^start=0$`,
 	},
 	{
 		name: "laggards are detached", file: "ring/space.go",
 		with: `e.sequence-b.sequence.Load() > most`,
 		gone: `false`,
-		in:   "ring", test: `^TestConformance`,
+		in:   "ring", test: `^TestConformanceHeap$/^biased/^start=0$/^lag_limit$`,
 	},
 	{
 		name: "sparse index", file: "ring/space.go",
 		with: `		slot.Store(start) // sync(index): pairs with oldest
 `,
 		gone: ``,
-		in:   "ring", test: `^TestModel$|^TestConformance`,
+		in:   "ring", test: `^TestConformanceHeap$/^biased/^start=0$/^earliest_after_a_lap$`,
 	},
 	{
 		name: "repair ends being inside", file: "ring/repair.go",
 		with: `r.publisher(slot).active.CompareAndSwap(gen, 0)`,
 		gone: `false`,
-		in:   "ring", test: `^TestDeathAtEveryPoint$|^TestKill$`,
+		in:   "ring", test: `^TestRepairFreesTheLock$`,
 	},
 	{
 		name: "repair frees the mutex", file: "ring/repair.go",
@@ -178,14 +178,44 @@ var defencesOfRing = []defence{
 			break`,
 		gone: `		if true {
 			break`,
-		in: "ring", test: `^TestDeathAtEveryPoint$`,
+		in: "ring", test: `^TestRepairFreesTheLock$`,
 	},
 	{
-		name: "repair by generation", file: "ring/repair.go",
-		with: `	id := identityOf(slot, gen)
+		name: "repair frees a mutex that others sleep on", file: "ring/repair.go",
+		with: `		if r.log.mutex.CompareAndSwap(word, 0) {`,
+		gone: `		if !r.log.mutex.CompareAndSwap(id, 0) {
+			break
+		} else {`,
+		in: "ring", test: `^TestRepairFreesTheLock$`,
+	},
+	{
+		name: "repair of active by generation", file: "ring/repair.go",
+		with: `r.publisher(slot).active.CompareAndSwap(gen, 0)`,
+		gone: `r.publisher(slot).active.Swap(0) != 0`,
+		in:   "ring", test: `^TestLateRepair$`,
+	},
+	{
+		name: "repair of the bias by generation", file: "ring/repair.go",
+		with: `		r.log.bias.CompareAndSwap(b, 0)
 `,
-		gone: `	id := r.log.mutex.Load()&identityBits&^0xff | uint32(slot+1)
+		gone: `		if now := r.log.bias.Load(); now&0xff == b&0xff {
+			r.log.bias.Store(0)
+		}
 `,
+		in: "ring", test: `^TestLateRepair$`,
+	},
+	{
+		name: "repair of the slot by generation", file: "ring/repair.go",
+		with: ` || r.publisher(slot).generation.Load() != gen {`,
+		gone: ` {`,
+		in:   "ring", test: `^TestLateRepair$`,
+	},
+	{
+		name: "repair of the mutex by generation", file: "ring/repair.go",
+		with: `		if word&identityBits != id {
+			break`,
+		gone: `		if word&0xff != id&0xff {
+			break`,
 		in: "ring", test: `^TestLateRepair$`,
 	},
 	{
@@ -194,19 +224,19 @@ var defencesOfRing = []defence{
 `,
 		gone: `		_ = b
 `,
-		in: "ring", test: `^TestDeathAtEveryPoint$|^TestRepairEndsTheBias$`,
+		in: "ring", test: `^TestRepairEndsTheBias$`,
 	},
 	{
 		name: "claims of the dead are aborted", file: "ring/repair.go",
 		with: `if w.state() == stateBusy && int(owner) == slot &&`,
-		gone: `if false &&`,
-		in:   "ring", test: `^TestDeathAtEveryPoint$|^TestKill$`,
+		gone: `if int(owner) < 0 &&`,
+		in:   "ring", test: `^TestEveryOrphanIsAborted$`,
 	},
 	{
 		name: "claims of the living are left alone", file: "ring/repair.go",
 		with: ` && int(owner) == slot &&`,
-		gone: ` &&`,
-		in:   "ring", test: `^TestModel$`,
+		gone: ` && int(owner) >= 0 &&`,
+		in:   "ring", test: `^TestEveryOrphanIsAborted$`,
 	},
 	{
 		name: "repair goes to the last claim", file: "ring/repair.go",
@@ -220,7 +250,7 @@ var defencesOfRing = []defence{
 		h.free(`,
 		gone: `	if true {
 		h.free(`,
-		in: "control", test: `^TestUnrepairableTopicIsQuarantined$`,
+		in: "ring", test: `^TestSlotStaysWithItsClaims$`,
 	},
 	{
 		name: "doorbells before wakes", file: "ring/host.go",
@@ -241,7 +271,7 @@ var defencesOfRing = []defence{
 		with: `		h.r.freeLock(slot, old)
 `,
 		gone: ``,
-		in:   "ring", test: `^TestHostDiesInside$`,
+		in:   "ring", test: `^TestNewHostFreesTheLock$`,
 	},
 	{
 		name: "slots are granted once", file: "ring/host.go",
@@ -254,14 +284,14 @@ var defencesOfRing = []defence{
 		with: `	p.r.log.busyEnd.Store(p.tail) // sync(busyEnd): pairs with walkPending, abortOrphans
 `,
 		gone: ``,
-		in:   "ring", test: `^TestModel$|^TestKill$`,
+		in:   "ring", test: `^TestEveryOrphanIsAborted$`,
 	},
 	{
 		name: "orphaned claims do not commit", file: "ring/claim.go",
 		with: `	if !c.rec.commit.CompareAndSwap(uint64(c.busy), uint64(c.busy.with(state))) {`,
 		gone: `	c.rec.commit.Store(uint64(c.busy.with(state)))
 	if false {`,
-		in: "ring", test: `^TestModel$`,
+		in: "ring", test: `^TestLateRepair$`,
 	},
 	{
 		name: "commits wake", file: "ring/claim.go",
@@ -292,19 +322,19 @@ var defencesOfRing = []defence{
 		name: "lossy readers look at claimed", file: "ring/lossy.go",
 		with: `	return before(c.position+c.r.capacity, claimed)`,
 		gone: `	return claimed != claimed`,
-		in:   "ring", test: `^TestModel$|^TestConformance`,
+		in:   "ring", test: `^TestConformanceHeap$/^biased/^start=0$/^lossy$`,
 	},
 	{
 		name: "lengths are checked", file: "ring/record.go",
 		with: `	return e <= limit && offset+e <= capacity`,
 		gone: `	return e <= limit && offset+e <= capacity || true`,
-		in:   "ring", test: `^FuzzReader$`,
+		in:   "ring", test: `^TestForgedRecords$`,
 	},
 	{
 		name: "tags are compared", file: "ring/record.go",
 		with: `{ return uint64(w)>>36 == position>>5&(1<<28-1) }`,
 		gone: `{ return true }`,
-		in:   "ring", test: `^FuzzReader$|^TestModel$`,
+		in:   "ring", test: `^TestForgedRecords$`,
 	},
 	{
 		name: "magic comes first", file: "ring/format.go",
@@ -330,7 +360,7 @@ var defencesOfRing = []defence{
 		name: "who waits in a condemned ring is told", file: "ring/wait.go",
 		with: `func (c *Consumer) overdue() bool { return c.due() || c.r.condemned() }`,
 		gone: `func (c *Consumer) overdue() bool { return c.due() }`,
-		in:   "ring", test: `^TestCondemned$`,
+		in:   "ring", test: `^TestCondemnedByTheDead$`,
 	},
 	{
 		name: "condemned lock words", file: "ring/lock.go",
@@ -354,7 +384,7 @@ var defencesOfRing = []defence{
 `,
 		gone: `	p.tail = position + extent
 `,
-		in: "ring", test: `^TestModel$`,
+		in: "ring", test: `^TestModel$|^TestDeathAtEveryPoint$`,
 	},
 	{
 		name: "header behind a PAD is zeroed", file: "ring/producer.go",
@@ -363,7 +393,7 @@ var defencesOfRing = []defence{
 `,
 		gone: `func (p *Producer) pad(position uint64) {
 `,
-		in: "ring", test: `^TestModel$|^TestPadZeroesFirst$`,
+		in: "ring", test: `^TestPadZeroesFirst$`,
 	},
 	{
 		name: "publishing wakes", file: "ring/producer.go",
@@ -372,7 +402,7 @@ var defencesOfRing = []defence{
 `,
 		gone: `	p.count(1, uint64(len(payload)))
 `,
-		in: "ring", test: `^TestConformance`,
+		in: "ring", test: `^TestDoorbellsChange$`,
 	},
 	{
 		name: "detached readers notice", file: "ring/consumer.go",
@@ -381,6 +411,6 @@ var defencesOfRing = []defence{
 	}
 `,
 		gone: ``,
-		in:   "ring", test: `^TestConformance`,
+		in:   "ring", test: `^TestDetachedAreTold$`,
 	},
 }
