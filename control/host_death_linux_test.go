@@ -16,10 +16,11 @@ import (
 
 // A participant in a process of its own:
 //
-//	ROOT publish|claim|subscribe|leave|none TOPIC NAME
+//	ROOT publish|claim|subscribe|leave|hang-up|none TOPIC NAME
 //
 // It says "ready HOSTING SLOT" once it is attached. claim: with an open claim.
-// leave: a publisher that has closed its connection and lives on.
+// leave: a publisher that has closed its connection and lives on; hang-up: a
+// subscriber that does so.
 var _ = childProgram("participant", func(args []string) error {
 	root, role, topic, name := args[0], args[1], args[2], args[3]
 	ctx, cancel := context.WithTimeout(context.Background(), watchdog)
@@ -45,7 +46,7 @@ var _ = childProgram("participant", func(args []string) error {
 				return err
 			}
 		}
-	case "subscribe":
+	case "subscribe", "hang-up":
 		g, err := c.Subscriber(ctx, SubscriberRequest{Topic: topic, Name: name})
 		if err != nil {
 			return err
@@ -53,7 +54,7 @@ var _ = childProgram("participant", func(args []string) error {
 		slot = g.Slot
 	}
 	hosting := c.Hosting()
-	if role == "leave" {
+	if role == "leave" || role == "hang-up" {
 		c.cancel() // nobody comes back
 		c.keeper.Wait()
 		c.link.conn.Close()
@@ -151,6 +152,23 @@ func TestKilledSubscriberHoldsNobodyUp(t *testing.T) {
 	dead.kill()
 	eventually(t, func() error { return publish(p, "again") })
 	counts(t, c, "t", 1, 0)
+}
+
+// TestLivingSubscriberWithoutConnectionHoldsNobodyUp: it cannot write the log,
+// so that its process lives is no reason to wait for it.
+func TestLivingSubscriberWithoutConnectionHoldsNobodyUp(t *testing.T) {
+	root := busRoot(t)
+	c := dial(t, Config{Dir: root})
+	p := publisher(t, c, PublisherRequest{Topic: "t", Capacity: ring.MinCapacity})
+	participant(t, root, "hang-up", "t", "left")
+	eventually(t, func() error {
+		for range ring.MinCapacity / 32 {
+			if err := publish(p, "more than the ring holds"); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 func TestLivingPublisherWithoutConnectionIsQuarantined(t *testing.T) {

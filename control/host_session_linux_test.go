@@ -165,14 +165,14 @@ func TestOnlyOffersCarryDescriptors(t *testing.T) {
 	defer null.Close()
 	conn := rawConn(t, c)
 	if e := ask(t, conn, helloRequest{Header: NewHeader(typeHello, 1)}, null); e.Code != "unexpected-descriptors" {
-		t.Errorf("hello: %+v", e)
+		t.Fatalf("hello: %+v", e)
 	}
 	ended(t, conn)
 	before := openDescriptors(t)
 	for range 10 {
 		conn := rawHello(t, c, 0)
 		if e := ask(t, conn, plainRequest{NewHeader(typePing, 2)}, null, null, null); e.Code != "unexpected-descriptors" {
-			t.Errorf("ping: %+v", e)
+			t.Fatalf("ping: %+v", e)
 		}
 		ended(t, conn)
 		conn.Close()

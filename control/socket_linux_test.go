@@ -75,7 +75,14 @@ func TestStaleSocketIsReplaced(t *testing.T) {
 	next, err := Listen(d)
 	must(t, err)
 	defer next.Close()
-	must(t, old.Close()) // must not take away its successor's socket
+	// A third one has just made its socket, under the name that each has at first.
+	young, err := net.Listen("unixpacket", d.Path(socketNext))
+	must(t, err)
+	must(t, old.Close()) // must not take away its successors' sockets
+	if _, err := os.Lstat(d.String() + "/" + socketNext); err != nil {
+		t.Errorf("closing a listener took the path of the next one away: %v", err)
+	}
+	young.Close()
 	exchange(t, d, next)
 	if want := d.String() + "/" + SocketName; next.Addr() != want {
 		t.Errorf("address %q, want %q", next.Addr(), want)

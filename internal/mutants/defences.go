@@ -235,7 +235,7 @@ var defencesBelow = []defence{
 		if err := d.removeSlot()`,
 		gone: `	for _, d := range leaving[:0] {
 		if err := d.removeSlot()`,
-		in: "control", test: `^TestKilledSubscriberHoldsNobodyUp$`,
+		in: "control", test: `^TestLivingSubscriberWithoutConnectionHoldsNobodyUp$`,
 	},
 	{
 		name: "the absent are judged by their lock", file: "control/host_death.go",
@@ -300,5 +300,73 @@ var defencesBelow = []defence{
 		}`,
 		gone: `		message = nil`,
 		in:   "internal/hostile", test: `^TestDescriptorLimit$`,
+	},
+	{
+		name: "memory is private to its uid", file: "shm/region_linux.go",
+		with: `unix.Fchmod(fd, regionMode) }`,
+		gone: `unix.Fchmod(fd, regionMode|0o066) }`,
+		in:   "shm", test: `^TestCreate`,
+	},
+	{
+		name: "size is read behind the seals", file: "shm/region_linux.go",
+		with: `size != wantSize || size != r.size {`,
+		gone: `size != wantSize {`,
+		in:   "shm", test: `^TestCheck`,
+	},
+	{
+		name: "who listens is the owner", file: "control/socket.go",
+		with: `	if err == nil && uid != d.owner && uid != 0 {`,
+		gone: `	if false {`,
+		in:   "control", test: `^TestHostOfAnotherUidIsRefused$`,
+	},
+	{
+		name: "who connects is the owner, or a guest", file: "control/host_session.go",
+		with: `	if owner := h.dir.Owner(); s.peer.UID != owner {`,
+		gone: `	if owner := h.dir.Owner(); s.peer.UID != owner && owner < 0 {`,
+		in:   "control", test: `^TestGuestsAreLossySubscribersOnly$|^TestAnotherUidIsKeptOut$`,
+	},
+	{
+		name: "names are checked", file: "control/message.go",
+		with: `		if err := ValidName(kind, name); err != nil {`,
+		gone: `		if err := ValidName(kind, name); false {`,
+		in:   "control", test: `^TestDocumentedMessages$|^TestMalformedMessageCostsItsSenderTheConnection$`,
+	},
+	{
+		name: "topics are made of names", file: "control/message.go",
+		with: `	return ValidName("topic", topic)
+`,
+		gone: `	return nil
+`,
+		in: "control", test: `^TestDocumentedMessages$|^TestMalformedMessageCostsItsSenderTheConnection$`,
+	},
+	{
+		name: "guests wait for nobody", file: "control/host_subscribe.go",
+		with: `	case s.guest && mode != ring.Lossy:`,
+		gone: `	case false:`,
+		in:   "control", test: `^TestGuestsAreLossySubscribersOnly$`,
+	},
+	{
+		name: "observers do not subscribe", file: "control/host_subscribe.go",
+		with: `	case s.observer:`,
+		gone: `	case false:`,
+		in:   "control", test: `^TestObserversReadAndNothingElse$`,
+	},
+	{
+		name: "others get read-only descriptors", file: "control/topic.go",
+		with: `	p.ro, err = p.rw.Reopen(false)`,
+		gone: `	p.ro, err = p.rw.Reopen(true)`,
+		in:   "internal/hostile", test: `^TestReadOnlyMapping$`,
+	},
+	{
+		name: "offers are of the topic's memory", file: "control/adopt.go",
+		with: `err != nil || got != want {`,
+		gone: `err != nil {`,
+		in:   "control", test: `^TestBadOffersAreRefused$`,
+	},
+	{
+		name: "topics have room in memory", file: "control/memory.go",
+		with: `				if free < least {`,
+		gone: `				if false {`,
+		in:   "control", test: `^TestAvailableMemory$`,
 	},
 }
