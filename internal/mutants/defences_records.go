@@ -360,4 +360,28 @@ var defencesOfRecords = []defence{
 		gone: `gen == 0 {`,
 		in:   "ring", test: `Exclusive`,
 	},
+	{
+		name: "exclusive: the log is sealed against writing", file: "control/attachment.go",
+		with: `		if err := a.regions[0].SealWrites(); err != nil {`,
+		gone: `		if err := error(nil); err != nil {`,
+		in:   "control", test: `^TestExclusiveLogIsReadOnlyForAll$`,
+	},
+	{
+		name: "participants register for the barrier", file: "ring/lock.go",
+		with: `	if err := shm.RegisterMembarrier(); err != nil {`,
+		gone: `	if err := error(nil); err != nil {`,
+		in:   "ring", test: `^TestMutualExclusion$`,
+	},
+	{
+		name: "sleeps are bounded", file: "ring/parker.go",
+		with: `	minPark = 50 * time.Millisecond`,
+		gone: `	minPark = time.Hour`,
+		in:   "ring", test: `^TestCondemnedByTheDead$`,
+	},
+	{
+		name: "waits for the mutex are bounded", file: "ring/lock.go",
+		with: `	maxFutexWait = 50 * time.Millisecond`,
+		gone: `	maxFutexWait = time.Hour`,
+		in:   "ring", test: `^TestStalledCallsGiveUp$`,
+	},
 }
