@@ -1,7 +1,7 @@
 // Command mutants takes the defences of shmbus away, one at a time, and runs
 // the test that must notice.
 //
-//	go run ./internal/mutants [-run REGEXP] [-list] [-o FILE] [-v]
+//	go run ./internal/mutants [-run REGEXP] [-list] [-o FILE] [-exec COMMAND] [-v]
 //
 // A defence is a piece of source text and what stands there without it
 // (defences*.go). The tree is not touched: the compiler is told to read the
@@ -29,6 +29,7 @@ import (
 func main() {
 	only := flag.String("run", "", "only the mutants whose name matches")
 	list := flag.Bool("list", false, "list them, and try none")
+	by := flag.String("exec", "", "a command that compiler and tests are run by, such as `nice`")
 	file := flag.String("o", "", "write the table to this file too, a line as soon as it is known")
 	verbose := flag.Bool("v", false, "show what the tests print")
 	flag.Parse()
@@ -46,7 +47,7 @@ func main() {
 		}
 		table = io.MultiWriter(os.Stdout, f)
 	}
-	if err := run(table, choose(chosen), *list, *verbose); err != nil {
+	if err := run(table, choose(chosen), strings.Fields(*by), *list, *verbose); err != nil {
 		fmt.Fprintf(os.Stderr, "mutants: %v\n", err)
 		os.Exit(1)
 	}
@@ -63,7 +64,7 @@ func choose(name *regexp.Regexp) (chosen []defence) {
 }
 
 // run tries the mutants and prints how each fared.
-func run(table io.Writer, chosen []defence, list, verbose bool) error {
+func run(table io.Writer, chosen []defence, by []string, list, verbose bool) error {
 	if len(chosen) == 0 {
 		return fmt.Errorf("no mutant matches")
 	}
@@ -71,7 +72,7 @@ func run(table io.Writer, chosen []defence, list, verbose bool) error {
 	if err != nil {
 		return err
 	}
-	l := newLab(root)
+	l := newLab(root, by...)
 	defer l.close()
 	count := map[string]int{}
 	var bad []string

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -58,11 +59,20 @@ type lab struct {
 	dir   string            // for changed files and test binaries
 	err   error             // why there is no dir
 	sound map[string]string // package and test: why it is no test, "" if it is
+	by    []string          // the command that runs compiler and tests, such as nice
 }
 
-func newLab(root string) *lab {
+func newLab(root string, by ...string) *lab {
 	dir, err := os.MkdirTemp("", "shmbus-mutants-")
-	return &lab{root: root, dir: dir, err: err, sound: map[string]string{}}
+	return &lab{root: root, dir: dir, err: err, sound: map[string]string{}, by: by}
+}
+
+// command returns a command that is run in dir.
+func (l *lab) command(ctx context.Context, dir string, words ...string) *exec.Cmd {
+	words = slices.Concat(l.by, words)
+	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
+	cmd.Dir = dir
+	return cmd
 }
 
 func (l *lab) close() { _ = os.RemoveAll(l.dir) }
@@ -145,9 +155,8 @@ func (l *lab) check(d *defence) string {
 }
 
 func (l *lab) build(d *defence, binary string, flags ...string) (string, error) {
-	cmd := exec.Command("go", append([]string{"test", "-c", "-o", binary}, append(flags, "./"+d.in)...)...)
-	cmd.Dir = l.root
-	out, err := cmd.CombinedOutput()
+	words := slices.Concat([]string{"go", "test", "-c", "-o", binary}, flags, []string{"./" + d.in})
+	out, err := l.command(context.Background(), l.root, words...).CombinedOutput()
 	return string(out), err
 }
 
@@ -160,10 +169,9 @@ var (
 // run runs the test and says what became of it: caught, and by which test;
 // survives; hangs; or broken, if none ran.
 func (l *lab) run(d *defence, binary string) (fate, by, out string) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience+30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*patience) // who runs it may let it wait
 	defer cancel()
-	cmd := exec.CommandContext(ctx, binary, "-test.run", d.test, "-test.v", "-test.failfast", "-test.timeout", patience.String())
-	cmd.Dir = filepath.Join(l.root, d.in)
+	cmd := l.command(ctx, filepath.Join(l.root, d.in), binary, "-test.run", d.test, "-test.v", "-test.failfast", "-test.timeout", patience.String())
 	cmd.Env = append(os.Environ(), watchdogVariable+"="+watchdog)
 	cmd.WaitDelay = time.Second // its children may hold the pipe
 	b, err := cmd.CombinedOutput()
