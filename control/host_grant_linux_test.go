@@ -214,8 +214,10 @@ func TestObserversReadAndNothingElse(t *testing.T) {
 	if _, err := o.Publisher(soon(t), PublisherRequest{Topic: "b"}); !errors.Is(err, ErrPermission) {
 		t.Errorf("publish: %v", err)
 	}
-	if _, err := o.Subscriber(soon(t), SubscriberRequest{Topic: "b"}); !errors.Is(err, ErrPermission) {
-		t.Errorf("subscribe: %v", err)
+	for _, mode := range []ring.Mode{ring.Reliable, ring.Lossy} {
+		if _, err := o.Subscriber(soon(t), SubscriberRequest{Topic: "b", Mode: mode}); !errors.Is(err, ErrPermission) {
+			t.Errorf("subscribe, %v: %v", mode, err)
+		}
 	}
 	again, err := o.ObserveTopic(soon(t), "b")
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -11,6 +12,26 @@ import (
 	"github.com/shmbus/shmbus/ring"
 	"github.com/shmbus/shmbus/shm"
 )
+
+// TestNamesInMessages: whatever a request is about, no name in it is anything
+// but a name.
+func TestNamesInMessages(t *testing.T) {
+	for _, bad := range []string{"..", "a/b", "-rf", "a b", strings.Repeat("x", MaxName+1)} {
+		for _, format := range []string{
+			`{"version":%d,"type":"publish","id":1,"topic":%q}`,
+			`{"version":%d,"type":"publish","id":1,"topic":"t","name":%q}`,
+			`{"version":%d,"type":"subscribe","id":1,"topic":%q,"mode":"lossy"}`,
+			`{"version":%d,"type":"subscribe","id":1,"topic":"t","name":%q,"mode":"lossy"}`,
+			`{"version":%d,"type":"remove","id":1,"topic":%q}`,
+			`{"version":%d,"type":"offer","id":1,"topic":%q,"role":"publisher","slot":0,"generation":1,"ring":1}`,
+		} {
+			raw := fmt.Sprintf(format, Version, bad)
+			if _, _, err := decodeRequest([]byte(raw)); !errors.Is(err, ErrBadName) {
+				t.Errorf("%s: %v, want %v", raw, err, ErrBadName)
+			}
+		}
+	}
+}
 
 // TestDocumentedMessages: every message that docs/protocol.md shows is one that
 // this package reads, field by field, and it shows every type there is.

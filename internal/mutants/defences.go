@@ -329,7 +329,7 @@ var defencesBelow = []defence{
 		name: "names are checked", file: "control/message.go",
 		with: `		if err := ValidName(kind, name); err != nil {`,
 		gone: `		if err := ValidName(kind, name); false {`,
-		in:   "control", test: `^TestDocumentedMessages$|^TestMalformedMessageCostsItsSenderTheConnection$`,
+		in:   "control", test: `^TestNamesInMessages$`,
 	},
 	{
 		name: "topics are made of names", file: "control/message.go",
@@ -337,7 +337,7 @@ var defencesBelow = []defence{
 `,
 		gone: `	return nil
 `,
-		in: "control", test: `^TestDocumentedMessages$|^TestMalformedMessageCostsItsSenderTheConnection$`,
+		in: "control", test: `^TestNamesInMessages$`,
 	},
 	{
 		name: "guests wait for nobody", file: "control/host_subscribe.go",
@@ -356,12 +356,6 @@ var defencesBelow = []defence{
 		with: `	p.ro, err = p.rw.Reopen(false)`,
 		gone: `	p.ro, err = p.rw.Reopen(true)`,
 		in:   "internal/hostile", test: `^TestReadOnlyMapping$`,
-	},
-	{
-		name: "offers are of the topic's memory", file: "control/adopt.go",
-		with: `err != nil || got != want {`,
-		gone: `err != nil {`,
-		in:   "control", test: `^TestBadOffersAreRefused$`,
 	},
 	{
 		name: "topics have room in memory", file: "control/memory.go",
