@@ -125,13 +125,13 @@ var defencesOfRecords = []defence{
 	{
 		name: "mutex of a slot", file: "ring/lock.go",
 		with: `		if slot := identitySlot(word & identityBits); slot < 0 || slot > e.r.geometry.HostSlot() {`,
-		gone: `		if slot := identitySlot(word & identityBits); false {`,
+		gone: `		if slot := identitySlot(word & identityBits); slot < -1 {`,
 		in:   "ring", test: `^TestForgedWords$`,
 	},
 	{
 		name: "bias of a slot", file: "ring/lock.go",
 		with: `	if slot < 0 || slot > e.r.geometry.HostSlot() || b&^(identityBits|biasOwned|biasRevoking) != 0 {`,
-		gone: `	if b&^(identityBits|biasOwned|biasRevoking) != 0 {`,
+		gone: `	if slot < -1 || b&^(identityBits|biasOwned|biasRevoking) != 0 {`,
 		in:   "ring", test: `^TestForgedWords$`,
 	},
 	{
