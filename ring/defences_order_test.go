@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/shmbus/shmbus/shm"
 )
@@ -113,57 +114,59 @@ func TestHotRoadsExclude(t *testing.T) {
 
 // duel lets two do one thing each at the same moment, many times over, each
 // time a little earlier or later than the other, and looks at what came of it.
-func duel(rounds int, before, a, b, after func()) {
-	var turn, ready [2]atomic.Int64
-	other := make(chan struct{})
-	meet := func(me int, n int64, delay int) {
-		ready[me].Store(n)
-		for ready[1-me].Load() < n {
-			if !spinning {
+// On a busy machine they meet less often.
+func duel(before, a, b, after func()) {
+	rounds, began := int64(duelRounds), time.Now()
+	if raceEnabled || !spinning {
+		rounds = 1000
+	}
+	const over = 1 << 62
+	var started, ready, done atomic.Int64
+	await := func(w *atomic.Int64, n int64) {
+		for spins := 0; w.Load() < n; spins++ {
+			if !spinning || spins > 10_000 {
 				runtime.Gosched()
 			}
-		}
-		for range delay {
-			spin.Add(1)
 		}
 	}
-	go func() {
-		defer close(other)
-		for n := int64(1); n <= int64(rounds); n++ {
-			for turn[0].Load() < n {
-				if !spinning {
-					runtime.Gosched()
-				}
+	var other sync.WaitGroup
+	other.Go(func() {
+		for n := int64(1); ; n++ {
+			ready.Store(n)
+			if await(&started, n); started.Load() == over {
+				return
 			}
-			meet(1, n, int(n%13))
+			linger(n % 64)
 			b()
-			turn[1].Store(n)
+			done.Store(n)
 		}
-	}()
-	for n := int64(1); n <= int64(rounds); n++ {
+	})
+	for n := int64(1); n <= rounds && time.Since(began) < duelTime; n++ {
 		before()
-		turn[0].Store(n)
-		meet(0, n, int(n%17))
+		await(&ready, n)
+		started.Store(n)
+		linger(n / 64 % 64)
 		a()
-		for turn[1].Load() < n {
-			if !spinning {
-				runtime.Gosched()
-			}
-		}
+		await(&done, n)
 		after()
 	}
-	<-other
+	started.Store(over)
+	other.Wait()
 }
 
-// spin is what waiting for a moment is counted in.
-var spin atomic.Uint64
+const (
+	duelRounds = 200_000
+	duelTime   = 3 * time.Second
+)
 
-func duelRounds() int {
-	if raceEnabled || runtime.NumCPU() < 2 {
-		return 2_000
+// linger passes a moment that is longer the larger n is.
+func linger(n int64) {
+	for range n {
+		lingered.Add(1)
 	}
-	return 20_000
 }
+
+var lingered atomic.Uint64
 
 // TestNobodySleepsThroughAMessage: either the sleeper, about to sleep, sees the
 // message, or its publisher sees the sleeper. Each stores one word and loads
@@ -174,7 +177,8 @@ func TestNobodySleepsThroughAMessage(t *testing.T) {
 		takeBias(t, p)
 		var rung, seen bool
 		var missed int
-		duel(duelRounds(), func() {}, func() {
+		duel(func() {}, func() {
+			room.ring.cursors.sleeps.Load() // so that the look below is quick
 			bell := room.ring.log.doorbell.Load()
 			if _, err := p.Publish(context.Background(), nil, 0, 0); err != nil {
 				t.Error(err)
@@ -206,7 +210,7 @@ func TestNobodySleepsThroughRoom(t *testing.T) {
 		takeBias(t, p)
 		var rung, seen bool
 		var missed int
-		duel(duelRounds(), func() {
+		duel(func() {
 			if _, err := p.Publish(context.Background(), nil, 0, 0); err != nil {
 				t.Error(err)
 			}
@@ -215,6 +219,7 @@ func TestNobodySleepsThroughRoom(t *testing.T) {
 			}
 		}, func() {
 			bell := room.ring.cursors.spaceDoorbell.Load()
+			room.ring.log.spaceSleeps.Load() // so that the look below is quick
 			c.publishCursor()
 			rung = room.ring.cursors.spaceDoorbell.Load() != bell
 		}, func() {

@@ -222,3 +222,52 @@ func TestDetachedAreTold(t *testing.T) {
 		}
 	}
 }
+
+// TestLateDetach: who detaches a subscriber that has gone since does not detach
+// the next one in its slot.
+func TestLateDetach(t *testing.T) {
+	room := newHeapRoom(t, Options{})
+	gone := room.localConsumer(0, SubscriberSpec{})
+	room.host.RemoveSubscriber(0, gone.generation, false)
+	c := room.localConsumer(0, SubscriberSpec{})
+	room.host.Detach(0, gone.generation)
+	if !c.gated() || gone.gated() {
+		t.Errorf("the one that has gone holds publishers back: %t; the new one does: %t", gone.gated(), c.gated())
+	}
+}
+
+// TestLaggardsAreDetached: in a ring that is far from full.
+func TestLaggardsAreDetached(t *testing.T) {
+	room := newHeapRoom(t, Options{Capacity: 64 << 10})
+	p := room.local(0)
+	slow, other := room.localConsumer(0, SubscriberSpec{MaxLag: 10}), room.localConsumer(1, SubscriberSpec{MaxLag: 1000})
+	for i := range 100 {
+		if _, err := p.TryPublish(numbered(i, 100), 0, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if slow.gated() || !other.gated() {
+		t.Errorf("100 behind: one that may be 10 holds publishers back: %t; one that may be 1000: %t", slow.gated(), other.gated())
+	}
+}
+
+// TestExclusiveAttachMeanwhile: a publisher that has looked at the gates and is
+// about to say how far it will overwrite learns of a subscriber that was
+// attached in between, and has not seen it.
+func TestExclusiveAttachMeanwhile(t *testing.T) {
+	room := newExclusiveRoom(t, MinCapacity)
+	p := room.local(0)
+	for i := range MinCapacity / 32 {
+		if _, err := p.TryPublish(numbered(i, 40), 0, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.newGates()
+	if p.raiseClaimed(p.claimed + 1) {
+		t.Error("there is nobody new")
+	}
+	room.localConsumer(0, SubscriberSpec{Start: Start{Kind: StartEarliest}})
+	if !p.raiseClaimed(p.claimed + 1) {
+		t.Error("it goes on, over what somebody is about to read")
+	}
+}

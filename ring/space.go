@@ -35,15 +35,8 @@ again:
 		}
 	}
 	e.detachLaggards()
-	if before(e.claimed, end) {
-		e.claimed = roundUp(end, fraction(e.r.capacity))
-		e.r.log.claimed.Store(e.claimed) // sync(claimed): pairs with overrun
-		// A store-release does not hold back later stores on arm64: no reader
-		// may find a byte overwritten while claimed says it is not.
-		shm.FenceStoreStore()
-		if e.r.options.Exclusive && e.newGatesBehind() {
-			goto again
-		}
+	if before(e.claimed, end) && e.raiseClaimed(end) {
+		goto again
 	}
 	if before(e.stored+fraction(e.r.capacity), end) {
 		e.storeTail()
@@ -55,6 +48,17 @@ again:
 	}
 	e.setSoft(start)
 	return nil
+}
+
+// raiseClaimed says that records may be overwritten up to end, and reports
+// whether somebody was attached meanwhile who has not seen it.
+func (e *entrant) raiseClaimed(end uint64) bool {
+	e.claimed = roundUp(end, fraction(e.r.capacity))
+	e.r.log.claimed.Store(e.claimed) // sync(claimed): pairs with overrun
+	// A store-release does not hold back later stores on arm64: no reader
+	// may find a byte overwritten while claimed says it is not.
+	shm.FenceStoreStore()
+	return e.r.options.Exclusive && e.newGatesBehind()
 }
 
 // raiseLimit reads the gates anew.

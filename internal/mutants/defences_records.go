@@ -340,31 +340,52 @@ var defencesOfRecords = []defence{
 		name: "exclusive: attached in time", file: "ring/exclusive.go",
 		with: `				if !before(a.Position+r.capacity, r.log.claimed.Load()) {`,
 		gone: `				if true {`,
-		in:   "ring", test: `Exclusive`,
+		in:   "ring", test: `^TestExclusiveAttachUnderLoad$`,
 	},
 	{
-		name: "exclusive: publisher sees new gates", file: "ring/space.go",
-		with: `		if e.r.options.Exclusive && e.newGatesBehind() {
-			goto again
-		}
+		name: "exclusive: publisher looks for new gates behind claimed", file: "ring/space.go",
+		with: `	return e.r.options.Exclusive && e.newGatesBehind()`,
+		gone: `	return false`,
+		in:   "ring", test: `^TestExclusiveAttachMeanwhile$`,
+	},
+	{
+		name: "exclusive: publisher looks for new gates", file: "ring/space.go",
+		with: `		e.newGates() // nobody enters to tell us
 `,
-		gone: `		if false {
-			goto again
-		}
-`,
-		in: "ring", test: `Exclusive`,
+		gone: ``,
+		in:   "ring", test: `^TestExclusiveAttachUnderLoad$|^TestExclusiveHoldsForReliable$`,
 	},
 	{
 		name: "exclusive: the end of the publisher is the end", file: "ring/exclusive.go",
 		with: `r.cursors.ended.CompareAndSwap(0, gen) {`,
 		gone: `gen == 0 {`,
-		in:   "ring", test: `Exclusive`,
+		in:   "ring", test: `^TestExclusiveDeathWithClaims$`,
 	},
 	{
-		name: "exclusive: the log is sealed against writing", file: "control/attachment.go",
+		name: "exclusive: the log is sealed against writing", file: "shm/region_exclusive_linux.go",
+		with: `	return r.addSeals(unix.F_SEAL_FUTURE_WRITE | unix.F_SEAL_SEAL)`,
+		gone: `	return r.addSeals(unix.F_SEAL_SEAL)`,
+		in:   "shm", test: `^TestSealWrites$`,
+	},
+	{
+		name: "exclusive: seals of received logs", file: "shm/region_exclusive_linux.go",
+		with: `	if got != sealsExclusive && !(writer && got == sealsSize) {`,
+		gone: `	if false {`,
+		in:   "shm", test: `^TestSealWrites$|^TestCheckExclusive`,
+	},
+	{
+		name: "exclusive: the host seals the log", file: "control/exclusive.go",
+		with: `	if err := p.rw.SealWrites(); err != nil {`,
+		gone: `	if err := error(nil); err != nil {`,
+		in:   "control", test: `^TestExclusiveLogIsReadOnlyForAll$`,
+		harmless: "the publisher seals it as soon as it has mapped it, before it says so to the host, and nobody else has a descriptor before that",
+	},
+	{
+		name: "exclusive: the publisher seals the log", file: "control/attachment.go",
 		with: `		if err := a.regions[0].SealWrites(); err != nil {`,
 		gone: `		if err := error(nil); err != nil {`,
 		in:   "control", test: `^TestExclusiveLogIsReadOnlyForAll$`,
+		harmless: "the host seals it when the publisher has mapped it, before the topic is live and anybody else gets a descriptor",
 	},
 	{
 		name: "participants register for the barrier", file: "ring/lock.go",

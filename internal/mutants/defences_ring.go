@@ -106,7 +106,7 @@ var defencesOfRing = []defence{
 	},
 	{
 		name: "claimed before overwriting", file: "ring/space.go",
-		with: `		e.r.log.claimed.Store(e.claimed) // sync(claimed): pairs with overrun
+		with: `	e.r.log.claimed.Store(e.claimed) // sync(claimed): pairs with overrun
 `,
 		gone: ``,
 		in:   "ring", test: `^TestOthersAreToldInTime$`,
@@ -151,13 +151,13 @@ var defencesOfRing = []defence{
 		name: "detached by generation", file: "ring/space.go",
 		with: `	if generation != 0 && r.log.gateGenerations[n].CompareAndSwap(generation, 0) { // sync(gateGeneration): pairs with gated`,
 		gone: `	if r.log.gateGenerations[n].Swap(0) != 0 { // sync(gateGeneration): pairs with gated`,
-		in:   "ring", test: `^TestConformanceHeap$/^biased/^start=0$`,
+		in:   "ring", test: `^TestLateDetach$`,
 	},
 	{
 		name: "laggards are detached", file: "ring/space.go",
 		with: `e.sequence-b.sequence.Load() > most`,
 		gone: `false`,
-		in:   "ring", test: `^TestConformanceHeap$/^biased/^start=0$/^lag_limit$`,
+		in:   "ring", test: `^TestLaggardsAreDetached$`,
 	},
 	{
 		name: "sparse index", file: "ring/space.go",
