@@ -156,7 +156,7 @@ func duel(before, a, b, after func()) {
 
 const (
 	duelRounds = 200_000
-	duelTime   = 3 * time.Second
+	duelTime   = time.Second
 )
 
 // linger passes a moment that is longer the larger n is.

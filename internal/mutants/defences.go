@@ -59,7 +59,7 @@ var defencesBelow = []defence{
 		name: "barrier", file: "shm/membarrier_linux.go",
 		with: `return membarrier(membarrierCmdGlobalExpedited, membarrierGlobal)`,
 		gone: `return nil`,
-		in:   "ring", test: `^TestMutualExclusion$`,
+		in:   "ring", test: `^TestMutualExclusion$`, race: true,
 	},
 	{
 		name: "futexes are shared", file: "shm/futex_linux.go",

@@ -7,7 +7,7 @@ var defencesOfRecords = []defence{
 		name: "hot road: active while inside", file: "ring/producer.go",
 		with: `	active.Set(p.generation)            // sync(active)`,
 		gone: `	active.Set(0)            // sync(active)`,
-		in:   "ring", test: `^TestHotRoadsExclude$`,
+		in:   "ring", test: `^TestHotRoadsExclude$`, race: true,
 	},
 	{
 		name: "hot road: look at the bias", file: "ring/producer.go",
@@ -235,25 +235,25 @@ var defencesOfRecords = []defence{
 		name: "sleeper announces itself", file: "ring/wait.go",
 		with: `	c.header.sleeps.Add(1)    `,
 		gone: `	c.header.sleeps.Add(0)    `,
-		in:   "ring", test: `^TestNobodySleepsThroughAMessage$`,
+		in:   "ring", test: `^TestNobodySleepsThroughAMessage$`, race: true,
 	},
 	{
 		name: "sleeper's barrier", file: "ring/wait.go",
 		with: `	_ = c.r.barrier()  `,
 		gone: `	_ = 0  `,
-		in:   "ring", test: `^TestNobodySleepsThroughAMessage$`,
+		in:   "ring", test: `^TestNobodySleepsThroughAMessage$`, race: true,
 	},
 	{
 		name: "waiter for space announces itself", file: "ring/producer.go",
 		with: `	p.r.log.spaceSleeps.Add(1) `,
 		gone: `	p.r.log.spaceSleeps.Add(0) `,
-		in:   "ring", test: `^TestNobodySleepsThroughRoom$`,
+		in:   "ring", test: `^TestNobodySleepsThroughRoom$`, race: true,
 	},
 	{
 		name: "waiter for space's barrier", file: "ring/producer.go",
 		with: `	_ = p.r.barrier() `,
 		gone: `	_ = 0 `,
-		in:   "ring", test: `^TestNobodySleepsThroughRoom$`,
+		in:   "ring", test: `^TestNobodySleepsThroughRoom$`, race: true,
 	},
 	{
 		name: "fence on entry of a fenced ring", file: "ring/lock.go",
@@ -262,7 +262,7 @@ var defencesOfRecords = []defence{
 	}
 	if bias`,
 		gone: `	if bias`,
-		in:   "ring", test: `^TestMutualExclusion$`,
+		in:   "ring", test: `^TestMutualExclusion$`, race: true,
 	},
 	{
 		name: "fence before looking for sleepers", file: "ring/claim.go",
@@ -271,7 +271,7 @@ var defencesOfRecords = []defence{
 	}
 	if s`,
 		gone: `	if s`,
-		in:   "ring", test: `^TestNobodySleepsThroughAMessage$`,
+		in:   "ring", test: `^TestNobodySleepsThroughAMessage$`, race: true,
 	},
 	{
 		name: "fence before looking for waiters for space", file: "ring/consumer.go",
@@ -280,7 +280,7 @@ var defencesOfRecords = []defence{
 	}
 	if s`,
 		gone: `	if s`,
-		in:   "ring", test: `^TestNobodySleepsThroughRoom$`,
+		in:   "ring", test: `^TestNobodySleepsThroughRoom$`, race: true,
 	},
 	{
 		name: "repair keeps up with publishers", file: "ring/repair.go",
@@ -391,7 +391,7 @@ var defencesOfRecords = []defence{
 		name: "participants register for the barrier", file: "ring/lock.go",
 		with: `	if err := shm.RegisterMembarrier(); err != nil {`,
 		gone: `	if err := error(nil); err != nil {`,
-		in:   "ring", test: `^TestMutualExclusion$`,
+		in:   "ring", test: `^TestMutualExclusion$`, race: true,
 	},
 	{
 		name: "sleeps are bounded", file: "ring/parker.go",

@@ -21,7 +21,7 @@ var defencesOfRing = []defence{
 		h.bias.Store(e.owned) // sync(bias): pairs with enterBiased
 		e.alone = 0
 	}`,
-		in: "ring", test: `^TestMutualExclusion$`,
+		in: "ring", test: `^TestMutualExclusion$`, race: true,
 	},
 	{
 		name: "no bias while others wait", file: "ring/lock.go",
@@ -34,7 +34,7 @@ var defencesOfRing = []defence{
 		with: `	e.block.active.Set(e.generation) // sync(active): the revoker's membarrier orders this before the next load
 	if e.r.options.Fenced`,
 		gone: `	if e.r.options.Fenced`,
-		in:   "ring", test: `^TestMutualExclusion$`,
+		in:   "ring", test: `^TestMutualExclusion$`, race: true,
 	},
 	{
 		name: "bias is read again when active", file: "ring/lock.go",
@@ -42,7 +42,7 @@ var defencesOfRing = []defence{
 		e.biased = true`,
 		gone: `	if true { // sync(bias): pairs with revoke
 		e.biased = true`,
-		in: "ring", test: `^TestMutualExclusion$`,
+		in: "ring", test: `^TestMutualExclusion$`, race: true,
 	},
 	{
 		name: "REVOKING, not 0", file: "ring/lock.go",
@@ -54,7 +54,7 @@ var defencesOfRing = []defence{
 		name: "revoker waits for the owner", file: "ring/lock.go",
 		with: `spins := 0; active.Load() == identityGeneration(x); spins++`,
 		gone: `spins := 0; active.Load() == identityGeneration(x) && spins < 0; spins++`,
-		in:   "ring", test: `^TestMutualExclusion$`,
+		in:   "ring", test: `^TestMutualExclusion$`, race: true,
 	},
 	{
 		name: "revoker's barrier", file: "ring/lock.go",
@@ -62,7 +62,7 @@ var defencesOfRing = []defence{
 		return err // bias`,
 		gone: `	if err := error(nil); err != nil {
 		return err // bias`,
-		in: "ring", test: `^TestMutualExclusion$`,
+		in: "ring", test: `^TestMutualExclusion$`, race: true,
 	},
 	{
 		name: "catching up", file: "ring/lock.go",

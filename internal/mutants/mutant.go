@@ -26,6 +26,10 @@ type defence struct {
 	// Why nothing goes wrong without it, where another defence covers the same
 	// danger. Then the test must stay green.
 	harmless string
+	// What goes wrong is a race between two processors, which the test runs
+	// into at once if it has both to itself, and else perhaps not. It gets
+	// several runs.
+	race bool
 }
 
 // What becomes of a mutant.
@@ -51,6 +55,8 @@ const (
 	// it, so that a mutant that hangs does not take minutes.
 	watchdogVariable = "SHMBUS_WATCHDOG"
 	watchdog         = "20s"
+	// races is how often the test of a race is run.
+	races = 5
 )
 
 // lab is where mutants are tried.
@@ -123,6 +129,9 @@ func (l *lab) try(d *defence) verdict {
 		return verdict{broken, "it does not compile", out}
 	}
 	fate, why, out := l.run(d, binary)
+	for run := 1; d.race && fate == survives && run < races; run++ {
+		fate, why, out = l.run(d, binary)
+	}
 	switch {
 	case fate == survives && d.harmless != "":
 		return verdict{harmless, d.harmless, out}
