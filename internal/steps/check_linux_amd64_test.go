@@ -200,7 +200,7 @@ func (s *scene) progress() {
 	for !s.reader.reached(survivorSlot, want) || !s.lossy.reached(survivorSlot, want) {
 		s.drain()
 		if time.Now().After(until) {
-			panic(violation{fmt.Errorf("hung: message %d of the survivor was published and does not come; %+v", want, s.ring.Stat())})
+			panic(violation{fmt.Errorf("%w: message %d of the survivor was published and does not come; %+v", errHung, want, s.ring.Stat())})
 		}
 	}
 }

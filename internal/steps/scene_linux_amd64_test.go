@@ -287,7 +287,7 @@ func (s *scene) publishOne(p *ring.Producer, slot int, b []byte) {
 			s.must(err)
 		}
 		if time.Now().After(until) {
-			s.must(fmt.Errorf("hung: publisher %d made no progress in %v: %w", slot, hangLimit, err))
+			s.must(fmt.Errorf("%w: publisher %d made no progress in %v: %w", errHung, slot, hangLimit, err))
 		}
 	}
 }
@@ -378,7 +378,7 @@ func (w *waiting) end(what string) {
 	select {
 	case <-w.done:
 	case <-time.After(2 * hangLimit):
-		panic(violation{fmt.Errorf("hung: %s", what)})
+		panic(violation{fmt.Errorf("%w: %s", errHung, what)})
 	}
 	if w.failed != nil {
 		panic(w.failed)

@@ -7,7 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -15,8 +17,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hangLimit is when a participant that makes no progress is called hung. Nothing
-// here takes as long, even on a machine that is busy with other things.
+// hangLimit is when a participant that makes no progress is called hung: one
+// that does not stop again, not one that has many stops to make. Nothing here
+// takes as long, even on a machine that is busy with other things.
 const hangLimit = 30 * time.Second
 
 // tracee is a process whose main thread is traced. All methods but the
@@ -24,16 +27,20 @@ const hangLimit = 30 * time.Second
 type tracee struct {
 	pid     int
 	regs    unix.PtraceRegs
-	held    []int // other threads, stopped
+	limit   time.Duration // hangLimit, but where that is tested
+	watch   *time.Timer   // runs while the process is waited for
 	hung    atomic.Bool
-	watch   *time.Timer
 	gone    bool
 	private bool // the sleep that step reported is the runtime's own
+
+	mu   sync.Mutex // the watchdog comes from another thread
+	held []int      // other threads, traced and stopped
 }
 
 var (
 	errEnded  = errors.New("the process ended by itself")
 	errMissed = errors.New("the process did not come by that instruction again")
+	errHung   = errors.New("hung")
 )
 
 // startTracee executes this test binary again as what is said, and lets it run
@@ -48,11 +55,8 @@ func startTracee(what string, files []uintptr) (*tracee, error) {
 	if err != nil {
 		return nil, fmt.Errorf("executing a traced process: %w", err)
 	}
-	t := &tracee{pid: pid}
-	t.watch = time.AfterFunc(hangLimit, func() {
-		t.hung.Store(true)
-		_ = unix.Kill(pid, unix.SIGKILL)
-	})
+	t := &tracee{pid: pid, limit: hangLimit}
+	t.watch = time.AfterFunc(hangLimit, t.bite)
 	if err = t.await(); err == nil {
 		err = unix.PtraceSetOptions(pid, unix.PTRACE_O_EXITKILL)
 	}
@@ -66,9 +70,36 @@ func startTracee(what string, files []uintptr) (*tracee, error) {
 	return t, nil
 }
 
+// bite is what the watchdog does: whoever waits for the process learns then
+// that it is no more.
+func (t *tracee) bite() {
+	t.hung.Store(true)
+	_ = unix.Kill(t.pid, unix.SIGKILL)
+	t.reap()
+}
+
+// reap waits for the held threads of a process that is killed. Before that the
+// kernel reports no end of the main thread.
+func (t *tracee) reap() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, tid := range t.held {
+		for {
+			var ws unix.WaitStatus
+			_, err := unix.Wait4(tid, &ws, unix.WALL, nil)
+			if err != nil && err != unix.EINTR || err == nil && (ws.Exited() || ws.Signaled()) {
+				break
+			}
+		}
+	}
+	t.held = nil
+}
+
 // await waits until the main thread has stopped by a trap, and reads its
 // registers.
 func (t *tracee) await() error {
+	t.watch.Reset(t.limit)
+	defer t.watch.Stop()
 	for {
 		var ws unix.WaitStatus
 		_, err := unix.Wait4(t.pid, &ws, unix.WALL, nil)
@@ -91,7 +122,7 @@ func (t *tracee) stopped(ws unix.WaitStatus) (bool, error) {
 	case ws.Exited() || ws.Signaled():
 		t.gone = true
 		if t.hung.Load() {
-			return false, fmt.Errorf("hung: process %d did not come to a marker within %v", t.pid, hangLimit)
+			return false, t.isHung()
 		}
 		return false, fmt.Errorf("%w: %v", errEnded, ws)
 	case !ws.Stopped():
@@ -100,6 +131,10 @@ func (t *tracee) stopped(ws unix.WaitStatus) (bool, error) {
 		return false, unix.PtraceCont(t.pid, int(ws.StopSignal()))
 	}
 	return true, unix.PtraceGetRegs(t.pid, &t.regs)
+}
+
+func (t *tracee) isHung() error {
+	return fmt.Errorf("%w: process %d ran for %v without coming to a stop, last from %s", errHung, t.pid, t.limit, place(uintptr(t.regs.Rip)))
 }
 
 // toMarker lets the process run to its next marker.
@@ -132,6 +167,8 @@ func (t *tracee) step() (asleep bool, err error) {
 // awaitOrSleep waits until the thread stops, or sleeps for as long as a few
 // looks.
 func (t *tracee) awaitOrSleep() (asleep bool, err error) {
+	t.watch.Reset(t.limit)
+	defer t.watch.Stop()
 	for looks := 0; ; {
 		var ws unix.WaitStatus
 		pid, err := unix.Wait4(t.pid, &ws, unix.WALL|unix.WNOHANG, nil)
@@ -241,28 +278,55 @@ func (t *tracee) hold() error {
 	}
 	for _, e := range list {
 		tid, _ := strconv.Atoi(e.Name())
-		if tid == t.pid || unix.PtraceSeize(tid) != nil {
-			continue // ended meanwhile
+		if tid == t.pid || slices.Contains(t.held, tid) {
+			continue
 		}
-		if err := unix.PtraceInterrupt(tid); err != nil {
+		if err := t.holdOne(tid); err != nil {
 			return err
 		}
-		if _, err := unix.Wait4(tid, nil, unix.WALL, nil); err != nil {
-			return err
-		}
-		t.held = append(t.held, tid)
 	}
 	return nil
 }
 
+func (t *tracee) holdOne(tid int) error {
+	t.mu.Lock()
+	seized := unix.PtraceSeize(tid) == nil // otherwise it has ended meanwhile
+	if seized {
+		t.held = append(t.held, tid) // from now on its end is to be waited for
+	}
+	t.mu.Unlock()
+	if !seized {
+		return nil
+	}
+	t.watch.Reset(t.limit)
+	defer t.watch.Stop()
+	var ws unix.WaitStatus
+	err := unix.PtraceInterrupt(tid)
+	if err == nil || err == unix.ESRCH { // ending: that is waited for as well
+		_, err = unix.Wait4(tid, &ws, unix.WALL, nil)
+	}
+	switch {
+	case t.hung.Load():
+		return t.isHung()
+	case err == nil && ws.Exited():
+		t.mu.Lock()
+		t.held = t.held[:len(t.held)-1]
+		t.mu.Unlock()
+	}
+	return err
+}
+
 // release lets them go on.
 func (t *tracee) release() error {
-	for _, tid := range t.held {
-		if err := unix.PtraceDetach(tid); err != nil {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for len(t.held) > 0 {
+		last := len(t.held) - 1
+		if err := unix.PtraceDetach(t.held[last]); err != nil {
 			return err
 		}
+		t.held = t.held[:last]
 	}
-	t.held = nil
 	return nil
 }
 
@@ -272,18 +336,16 @@ func (t *tracee) kill() {
 	if t == nil {
 		return
 	}
+	t.watch.Stop()
 	if !t.gone {
 		_ = unix.Kill(t.pid, unix.SIGKILL)
-		for _, tid := range t.held {
-			_, _ = unix.Wait4(tid, nil, unix.WALL, nil)
-		}
+		t.reap()
 		for !t.gone {
 			var ws unix.WaitStatus
 			_, err := unix.Wait4(t.pid, &ws, unix.WALL, nil)
 			t.gone = err != nil && err != unix.EINTR || ws.Exited() || ws.Signaled()
 		}
 	}
-	t.watch.Stop()
 }
 
 // place names an instruction.

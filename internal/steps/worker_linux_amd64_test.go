@@ -49,6 +49,7 @@ type worker struct {
 	site  *site
 	cpu   int
 	scene *scene
+	last  bool // no other try follows: a recording that the scheduler came into is taken
 }
 
 // onOne confines the thread, and the processes it starts, to one processor:
@@ -81,6 +82,11 @@ func (w *worker) stage(sc *scenario, tr *trace) (*scene, error) {
 	if err := s.pauses(s.victim, s.notes); err != nil {
 		return s, err
 	}
+	if tr.address == nil { // to be recorded
+		if err := s.victim.hold(); err != nil {
+			return s, err
+		}
+	}
 	if sc.begin != nil {
 		sc.begin(s)
 	}
@@ -112,7 +118,7 @@ func (w *worker) stageOwner(s *scene, tr *trace) error {
 	if tr.owner != nil {
 		err = w.advance(s.owner, tr.owner, 0, len(tr.owner)-1)
 	} else {
-		tr.owner, err = s.ownerTrace()
+		tr.owner, err = s.ownerTrace(w.last)
 	}
 	if err == nil && s.scenario.ownerStands != nil {
 		s.scenario.ownerStands(s)
@@ -121,7 +127,7 @@ func (w *worker) stageOwner(s *scene, tr *trace) error {
 }
 
 // ownerTrace steps the owner until it is inside, and further as said.
-func (s *scene) ownerTrace() (list []uintptr, err error) {
+func (s *scene) ownerTrace(last bool) (list []uintptr, err error) {
 	if err := s.owner.hold(); err != nil {
 		return nil, err
 	}
@@ -132,8 +138,11 @@ func (s *scene) ownerTrace() (list []uintptr, err error) {
 				break
 			}
 		}
-		if uintptr(s.owner.regs.Rip) == marker() {
+		switch at := uintptr(s.owner.regs.Rip); {
+		case at == marker():
 			return nil, errors.New("it never was inside for long enough")
+		case preempts(at) && !last:
+			return nil, errMissed
 		}
 		if asleep, err := s.owner.step(); err != nil || asleep {
 			return nil, errors.Join(err, errMissed)
@@ -164,17 +173,17 @@ func (w *worker) record(s *scene, tr *trace) error {
 	t := s.victim
 	tr.address, tr.acts, tr.stores, tr.slept = nil, nil, nil, map[int]bool{}
 	ring := newSnapshot(w.site)
-	if err := t.hold(); err != nil {
-		return err
-	}
 	for sleeps := 0; len(tr.address) < maxBoundaries; {
 		at := uintptr(t.regs.Rip)
 		if ring.changed() {
 			tr.stores = append(tr.stores, len(tr.address))
 		}
 		tr.address = append(tr.address, at)
-		if at == marker() {
+		switch {
+		case at == marker():
 			return nil
+		case preempts(at) && !w.last:
+			return errMissed
 		}
 		asleep, err := t.step()
 		if err != nil {
@@ -223,13 +232,11 @@ func (w *worker) wakeUp(s *scene, tr *trace, k, sleeps int) (more bool, err erro
 	return true, nil
 }
 
-// preempted reports whether the runtime's scheduler came between, as it may
-// where the process had to wait for long before its other threads were held.
-func (tr *trace) preempted() bool {
-	return slices.ContainsFunc(slices.Concat(tr.address, tr.owner), func(a uintptr) bool {
-		f := runtime.FuncForPC(a)
-		return f != nil && f.Name() == "runtime.gopreempt_m"
-	})
+// preempts reports whether the runtime's scheduler comes between there, as it
+// may where the process had to wait for long before its other threads were held.
+func preempts(address uintptr) bool {
+	f := runtime.FuncForPC(address)
+	return f != nil && f.Name() == "runtime.gopreempt_m"
 }
 
 // reach brings the victim to a boundary.
@@ -359,6 +366,7 @@ type outcome struct {
 	progress time.Duration // from the kill until survivors had published and read
 	problems []string
 	err      error // the boundary was not reached, or the scene could not be laid
+	hung     bool
 }
 
 // dieAt plays the scene with one death.
@@ -414,7 +422,7 @@ func (w *worker) die(s *scene, seed int, besides bool, o *outcome) {
 	}
 	if s.deep != nil {
 		if err := <-s.deep.woken; err != nil {
-			s.problem("a subscriber that slept was not woken: %v", err)
+			panic(violation{fmt.Errorf("%w: a subscriber that slept was not woken: %w", errHung, err)})
 		}
 	}
 	s.drain()
@@ -451,9 +459,9 @@ func (w *worker) finish(o *outcome) {
 	switch p := recover().(type) {
 	case nil:
 	case violation:
-		o.problems = append(o.problems, p.Error())
+		o.problems, o.hung = append(o.problems, p.Error()), errors.Is(p.error, errHung)
 	case setupError:
-		o.problems = append(o.problems, p.Error())
+		o.problems, o.hung = append(o.problems, p.Error()), errors.Is(p.error, errHung)
 	default:
 		panic(p)
 	}
@@ -465,6 +473,7 @@ func (w *worker) finish(o *outcome) {
 	s.owner.kill()
 	o.problems = slices.Concat(s.problems, o.problems)
 	w.scene = nil
+	o.hung = o.hung || errors.Is(o.err, errHung)
 	if s.waiting != nil || len(o.problems) > 0 || o.err != nil {
 		// A survivor may still be storing into the ring: the next scene is
 		// laid elsewhere, and this place is left to it.
