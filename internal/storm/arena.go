@@ -53,6 +53,7 @@ type Counts struct {
 	Stalled, Detached, Turns        int
 	Inside                          int // stops at a place inside the lock
 	Named                           int // of these, waited out until an ErrStalled named the one who was stopped
+	Lies                            int // told by the children that Config.Break made lie
 }
 
 func (c *Counts) add(d Counts) {
@@ -70,6 +71,7 @@ func (c *Counts) add(d Counts) {
 	c.Turns += d.Turns
 	c.Inside += d.Inside
 	c.Named += d.Named
+	c.Lies += d.Lies
 }
 
 // openArena makes the directory and starts the keeper and its first host.
@@ -252,6 +254,8 @@ func (a *arena) report(p *process, r Report) {
 	case reportStalled:
 		a.counts.Stalled++
 		a.stalls = append(a.stalls, r.Text)
+	case reportLie:
+		a.counts.Lies++
 	case reportNote:
 		if r.Text == "turn" {
 			a.counts.Turns++

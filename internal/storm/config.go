@@ -29,7 +29,8 @@ type Config struct {
 	// Duration goes on until so much time is over, in place of Kills and Stops.
 	// Every Interval (0: a minute) Log gets a line.
 	Duration, Interval time.Duration
-	// Break makes one child of the first round lie, see Spec.
+	// Break makes one child of the first round lie, see Spec. The round lasts
+	// until it has.
 	Break string
 	// Log gets a line a round; nil: none.
 	Log io.Writer

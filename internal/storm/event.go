@@ -68,6 +68,7 @@ const (
 	reportUsage     = "usage"     // what the process holds
 	reportStalled   = "stalled"   // a call ended with ErrStalled
 	reportNote      = "note"      // counted, not judged
+	reportLie       = "lie"       // the process has told the lie that it was to tell
 )
 
 func (r Report) append(b []byte) []byte {

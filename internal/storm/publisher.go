@@ -75,6 +75,7 @@ type writer struct {
 	next  uint32 // index of the next message
 	may   uint32 // told: indices below may be published
 	acked uint32 // told: indices below are acknowledged
+	lied  bool
 	buf   []byte
 	batch [][]byte
 }
@@ -121,6 +122,10 @@ func (w *writer) ack() {
 	if n != w.acked {
 		w.acked = w.next
 		w.child.write(event{kind: eventAck, participant: w.id, a: uint64(n)}.append(nil))
+		if n != w.next && !w.lied {
+			w.lied = true
+			w.child.report(Report{Kind: reportLie, Participant: w.id})
+		}
 	}
 }
 

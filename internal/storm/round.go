@@ -48,6 +48,9 @@ func (a *arena) runRound(number, kills, stops int) error {
 	if err := blows(); err != nil {
 		return err
 	}
+	if err := r.lied(); err != nil {
+		return err
+	}
 	if err := r.settle(); err != nil {
 		return err
 	}
@@ -56,6 +59,14 @@ func (a *arena) runRound(number, kills, stops int) error {
 		return errFailed
 	}
 	return nil
+}
+
+// lied waits, while publishers go on, until the liar of the round has lied.
+func (r *round) lied() error {
+	if r.number != 0 || r.index != 0 || r.config.Break == "" {
+		return nil
+	}
+	return r.await("the liar to lie", func() bool { return r.counts.Lies > 0 })
 }
 
 // prepare chooses what the round is made of, and starts it.
@@ -97,8 +108,8 @@ var waits = []bus.WaitStrategy{bus.Adaptive, bus.Adaptive, bus.Park, bus.Spin}
 func (r *round) plan() {
 	g := r.rng
 	topics := 1 + g.IntN(2)
-	if r.config.FailpointProgram != "" {
-		topics = 1 // all in each other's way
+	if r.config.FailpointProgram != "" || r.lie != "" {
+		topics = 1 // all in each other's way; a liar has something to lie about
 	}
 	for i := range topics {
 		r.topics = append(r.topics, Role{ID: r.newID(), Kind: roleSubscriber, Topic: fmt.Sprintf("r%d-%d", r.number, i),

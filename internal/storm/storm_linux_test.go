@@ -79,6 +79,9 @@ func TestStormNoticesLies(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if v.Lies != 1 {
+				t.Errorf("%d lies were told, want 1: %v", v.Lies, v)
+			}
 			if v.OK() || !strings.Contains(v.String(), want) {
 				t.Errorf("want %q in the verdict: %v", want, v)
 			}

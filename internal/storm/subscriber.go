@@ -158,6 +158,9 @@ func (t *reader) release() error {
 func (t *reader) tellTruth(b []byte) {
 	t.seen++
 	if t.seen == t.lieAt && !t.marked {
+		if t.lie != "" {
+			t.child.report(Report{Kind: reportLie, Participant: t.role.ID})
+		}
 		switch t.lie {
 		case breakDrop:
 			return
