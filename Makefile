@@ -21,7 +21,7 @@ build: ## build bin/shmbus
 demo: build ## send the Go source tree from one process to three, and check every digest
 	$(BIN) demo "$$($(GO) env GOROOT)/src"
 test: ## run the tests
-	$(NATIVE) $(GO) test ./...
+	$(NATIVE) $(GO) test -timeout 30m ./...
 check: fmt vet staticcheck house test race fallbacks cross units prometheus docs-test ## all that CI runs
 
 fmt: ## complain about files gofmt would change
@@ -34,7 +34,7 @@ staticcheck: ## staticcheck, at the version go.mod pins
 house: ; $(NATIVE) $(GO) test ./internal/lint ## the house rules (internal/lint)
 race: ## the tests under the race detector (needs gcc)
 	@$(call need,gcc,gcc libc6-dev)
-	CGO_ENABLED=1 $(GO) test -race $$($(GO) list ./... | grep -vE "/(model|bench|hostile|histories)$$") # one goroutine; memory the detector cannot see, which others write
+	CGO_ENABLED=1 $(GO) test -race -timeout 30m $$($(GO) list ./... | grep -vE "/(model|bench|hostile|histories)$$") # one goroutine; memory the detector cannot see, which others write
 fallbacks: ## the tests with each kernel feature taken away in turn
 	@for f in $(FALLBACKS); do echo "without $$f"; \
 	  SHMBUS_FAILPOINTS=$$f=on $(NATIVE) $(GO) test -count=1 -tags failpoint ./shm ./ring ./control ./bus || exit 1; done

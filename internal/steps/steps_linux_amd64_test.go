@@ -39,7 +39,7 @@ func TestEnumeratedDeath(t *testing.T) {
 	scenes := slices.Concat(publishing, contending, claiming, consuming, hosting)
 	part := &reduced{kills: fewKills, scenes: len(scenes)}
 	if end, ok := t.Deadline(); ok {
-		part.until = time.Now().Add(time.Until(end) / 4)
+		part.until = time.Now().Add(time.Until(end) / 8)
 	}
 	if *every == 0 {
 		// Where the time is over before the end, it is not always the same
@@ -53,7 +53,7 @@ func TestEnumeratedDeath(t *testing.T) {
 				t.Skip("a participant hung before")
 			}
 			if part.over() {
-				t.Skip("a quarter of the time that go test gives is over: this machine is too slow for all situations")
+				t.Skip("an eighth of the time that go test gives is over: this machine is too slow for all situations")
 			}
 			one := enumerate(t, sc, part)
 			t.Logf("%s: %s", sc.name, one.String())
