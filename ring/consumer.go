@@ -226,7 +226,7 @@ func (c *Consumer) Take() ([]byte, Header, error) {
 // takeFirst is the rest of Take where a run of the recorder begins: in Take
 // itself every message would save registers for this call.
 func (c *Consumer) takeFirst(rec *record, offset, n uint64) ([]byte, Header, error) {
-	stamp := rec.time.Load()
+	stamp := rec.time.Load() // sync(commit): behind the commit word; pairs with Take
 	c.recorder.begin(stamp, c.stats.Delivered)
 	c.recorder.add(stamp)
 	return c.r.data.Bytes(offset+recordHeader, n), Header{rec}, nil
