@@ -3,6 +3,9 @@ package control
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -59,6 +62,60 @@ func TestNoTopicBeforeAllAreBack(t *testing.T) {
 		answer <- err
 	}()
 	for range 50 {
+		if _, err := c.Topics(soon(t)); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case err := <-answer:
+			t.Fatalf("answered while a member is missing: %v", err)
+		default:
+		}
+	}
+	missing.Close()
+	if err := <-answer; !errors.Is(err, ErrNoTopic) {
+		t.Errorf("got %v, want %v", err, ErrNoTopic)
+	}
+}
+
+var _ = childProgram("settling", func(args []string) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() { untilParentEnds(); cancel() }()
+	return Serve(ctx, Config{Dir: args[0], Host: HostConfig{Settle: time.Second}}, func(string) { fmt.Println("ready") })
+})
+
+// TestStoppedHostWaitsForOthers: a host that is stopped while members are on their way
+// back does not take its own absence for theirs. A topic made anew before they
+// could offer theirs would leave them on a ring of their own.
+func TestStoppedHostWaitsForOthers(t *testing.T) {
+	root := busRoot(t)
+	dir, err := OpenBusDir(root, DefaultBus, DirOptions{Create: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	missing, err := dir.JoinMembers() // alive, and not yet back
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer missing.Close()
+	host := startChild(t, os.Getuid(), os.Getgid(), "settling", root)
+	if l := host.line(); l != "ready" {
+		t.Fatal(l)
+	}
+	c := dial(t, Config{Dir: root, NeverHost: true})
+	host.stop()
+	if c2, err := Dial(soon(t), Config{Dir: root, NeverHost: true}); !errors.Is(err, ErrHostStalled) { // takes longer than a host waits
+		t.Fatalf("joining a stopped host: %v, %v; want %v", c2, err, ErrHostStalled)
+	}
+	if err := host.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	answer := make(chan error, 1)
+	go func() {
+		_, err := c.Subscriber(soon(t), SubscriberRequest{Topic: "topic", NoWait: true})
+		answer <- err
+	}()
+	for range 10 {
 		if _, err := c.Topics(soon(t)); err != nil {
 			t.Fatal(err)
 		}

@@ -45,7 +45,8 @@ type HostConfig struct {
 	StallAfter time.Duration
 	// Settle is how long a host that took over lets live members come back
 	// before it grants slots (0: 250 ms). Topics that are not there it makes
-	// only when all are back or dead, or 2 s later.
+	// only when all are back or dead, or 2 s later. Time in which it was stopped
+	// itself, or starved, does not count.
 	Settle time.Duration
 
 	store  bool           // a service manager keeps descriptors for us; fdstore.go
@@ -58,6 +59,7 @@ const (
 	maxClaims     = 16 << 10               // offers remembered, a connection
 	judgeEvery    = 100 * time.Millisecond // how often the absent are judged
 	makePatience  = 2 * time.Second        // beyond Settle, for members that live and are not back
+	settleStep    = 25 * time.Millisecond  // in which Settle and makePatience are counted
 	lockEvery     = 200 * time.Millisecond // how often the host's locks are checked
 	stalledNotice = 500 * time.Millisecond // after that a client hears that a ring is stalled
 	guestAbsence  = 10 * time.Second       // a guest, and who holds no member lock, has this long to come back
@@ -150,7 +152,7 @@ type host struct {
 	serving  bool                   // settled is closed
 	making   bool                   // whole is closed
 	reserved uint64                 // bytes of topics in the making
-	settleAt time.Time
+	waited   time.Duration          // for the missing, in steps that this process ran
 }
 
 // newHost serves the bus on a listener. It owns lock and listener from then on,
@@ -165,7 +167,6 @@ func newHost(dir *BusDir, lock *HostLock, ln *Listener, self uint64, client bool
 		judge: make(chan struct{}, 1), ended: make(chan struct{}), settled: make(chan struct{}), whole: make(chan struct{}),
 		open: true, sessions: map[*session]struct{}{}, members: map[uint64]*session{},
 		topics: map[string]*topic{}, waiters: map[string][]*waiter{}, aside: map[string]*asideTopic{}, missing: map[uint64]struct{}{},
-		settleAt: time.Now().Add(c.Settle),
 	}
 	if h.maxMemory == 0 {
 		available, _, err := AvailableMemory()
@@ -364,14 +365,15 @@ func (h *host) pause(d time.Duration) bool {
 // settleIfComplete ends the settling if nobody is missing, or its time is over.
 // A topic that is not there may be one whose participants, alive but starved,
 // have not come back; made anew it would leave them on a ring of their own. So
-// for making one there is more patience. mu is held.
+// for making one there is more patience. It counts the steps that this process
+// ran, not the time that passed: if it was stopped, nobody could come back. mu is held.
 func (h *host) settleIfComplete() {
-	complete, now := len(h.missing) == 0, time.Now()
-	if !h.serving && (complete || !now.Before(h.settleAt)) {
+	complete := len(h.missing) == 0
+	if !h.serving && (complete || h.waited >= h.config.Settle) {
 		h.serving = true
 		close(h.settled)
 	}
-	if !h.making && (complete || !now.Before(h.settleAt.Add(makePatience))) {
+	if !h.making && (complete || h.waited >= h.config.Settle+makePatience) {
 		h.making = true
 		close(h.whole)
 	}

@@ -139,8 +139,8 @@ func (h *host) ready(s *session) {
 // watch judges those who have not come back, and checks that we are the host.
 func (h *host) watch() {
 	defer h.work.Done()
-	settle := time.NewTimer(time.Until(h.settleAt))
-	defer settle.Stop()
+	coming := time.NewTicker(settleStep)
+	defer coming.Stop()
 	lock := time.NewTicker(lockEvery)
 	defer lock.Stop()
 	check := time.NewTicker(checkEvery)
@@ -160,10 +160,15 @@ func (h *host) watch() {
 		case <-check.C:
 			h.checkTopics()
 			continue
-		case <-settle.C:
+		case <-coming.C: // once, however many ticks passed while this process did not run
 			h.mu.Lock()
+			h.waited += settleStep
 			h.settleIfComplete()
+			whole := h.making
 			h.mu.Unlock()
+			if whole {
+				coming.Stop()
+			}
 			continue
 		case <-h.judge:
 		case <-again.C:
