@@ -115,12 +115,7 @@ func (c *child) command(cmd command) {
 		_ = c.violation(0, "a command %q", cmd.Do)
 		return
 	}
-	runtime.GC()
-	u, err := OwnUsage()
-	if err != nil {
-		_ = c.violation(0, "its own usage: %v", err)
-	}
-	r := Report{Kind: reportUsage, Usage: &u}
+	r := Report{Kind: reportUsage}
 	if info, err := c.bus.Host(context.Background()); err == nil {
 		r.Host, r.Memory, r.Clients = info.PID, info.Memory, info.Clients
 	}
@@ -131,6 +126,13 @@ func (c *child) command(cmd command) {
 	for _, t := range list {
 		r.Topics = append(r.Topics, t.Name)
 	}
+	// Last: who has been answered is connected, with the goroutine that reads.
+	runtime.GC()
+	u, err := OwnUsage()
+	if err != nil {
+		_ = c.violation(0, "its own usage: %v", err)
+	}
+	r.Usage = &u
 	c.report(r)
 }
 

@@ -47,6 +47,9 @@ func (a *arena) quietState() (baseline, []string, error) {
 		switch r := p.last; {
 		case p == a.keeper:
 			b.keeper = *r.Usage
+			if r.Host == 0 {
+				on = append(on, "the keeper has no host")
+			}
 		default:
 			b.host = *r.Usage
 			if r.Host != p.pid() {
