@@ -3,6 +3,7 @@ package storm
 import (
 	"fmt"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +14,11 @@ import (
 type baseline struct {
 	keeper, host Usage
 	files        []string
+}
+
+// counts are what must stay the same.
+func (b baseline) counts() []any {
+	return []any{b.keeper.Descriptors, b.keeper.Goroutines, b.host.Descriptors, b.host.Goroutines, b.files}
 }
 
 // Held is what the processes held that are there between two rounds.
@@ -31,18 +37,16 @@ func (a *arena) quietState() (baseline, []string, error) {
 		p.last = nil
 	}
 	a.mu.Unlock()
-	for _, p := range both {
+	for _, p := range both { // one after the other: a host that answers somebody holds more
 		if err := p.order(command{Do: commandUsage}); err != nil {
 			return b, nil, err
 		}
-	}
-	err := a.await("the usage of keeper and host", func() bool {
-		return !slices.ContainsFunc(both, func(p *process) bool { return p.last == nil && !p.exited })
-	})
-	if err != nil {
-		return b, nil, err
+		if err := a.await("the usage of keeper and host", func() bool { return p.last != nil || p.exited }); err != nil {
+			return b, nil, err
+		}
 	}
 	var on []string
+	var err error
 	for _, p := range both {
 		switch r := p.last; {
 		case p == a.keeper:
@@ -71,6 +75,7 @@ func (a *arena) quietState() (baseline, []string, error) {
 // itself, like goroutines without work, gets a while.
 func (a *arena) leaks() {
 	var found []string
+	var last *baseline
 	for range 200 {
 		now, on, err := a.quietState()
 		if err != nil {
@@ -81,8 +86,12 @@ func (a *arena) leaks() {
 		}
 		found = on
 		if a.baseline == nil && len(on) == 0 {
-			a.baseline = &now
-			return
+			// Not by one look, which may be at something that just ends.
+			if last != nil && reflect.DeepEqual(now.counts(), last.counts()) {
+				a.baseline = &now
+				return
+			}
+			last, found = &now, []string{"no two counts are the same"}
 		}
 		if a.baseline != nil {
 			for _, d := range now.keeper.differs(a.baseline.keeper) {
