@@ -28,7 +28,7 @@ func (h *host) checkTopics() {
 	var topics []*topic
 	h.mu.Lock()
 	for _, t := range h.topics {
-		if t.live && t.ring != nil { // without a ring there is nothing to look at
+		if t.live {
 			t.refs++
 			topics = append(topics, t)
 		}

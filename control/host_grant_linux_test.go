@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"runtime"
 	"strings"
@@ -239,20 +240,22 @@ func TestObserversReadAndNothingElse(t *testing.T) {
 func TestListingIsPaged(t *testing.T) {
 	c := dial(t, Config{Dir: busRoot(t)})
 	const n = 700
+	g := publisher(t, c, PublisherRequest{Topic: "a-topic"})
+	defer g.Release()
 	h := c.host
 	h.mu.Lock()
-	for i := range n {
+	made := h.topics["a-topic"]
+	for i := range n - 1 { // they share a ring, at which the host looks now and then
 		topic := newTopic(fmt.Sprintf("a-topic-with-a-name-that-is-rather-long-%04d", i))
-		topic.live, topic.refs = true, 1
+		topic.live, topic.refs, topic.ring, topic.host = true, 1, made.ring, made.host
 		h.topics[topic.name] = topic
 	}
 	h.mu.Unlock()
 	defer func() {
 		h.mu.Lock()
-		clear(h.topics)
+		maps.DeleteFunc(h.topics, func(_ string, topic *topic) bool { return topic != made })
 		h.mu.Unlock()
 	}()
-	h.checkTopics() // as it may come at any time
 	first := h.page(NewHeader(typeTopics, 1), "")
 	if b, err := json.Marshal(first); err != nil || len(b) > MaxMessage || !first.More {
 		t.Errorf("first page: %d bytes, more %v, %v", len(b), first.More, err)

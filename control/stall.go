@@ -55,7 +55,7 @@ func (h *host) probeStalls() {
 		var topics []*topic
 		h.mu.Lock()
 		for _, t := range h.topics {
-			if t.live && t.ring != nil { // without a ring nobody is inside
+			if t.live {
 				t.refs++
 				topics = append(topics, t)
 			}
