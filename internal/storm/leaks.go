@@ -71,11 +71,16 @@ func (a *arena) quietState() (baseline, []string, error) {
 	return b, on, err
 }
 
+// steadyLooks is how many looks in a row must find the same before that is what
+// all later ones are compared with, exactly.
+const steadyLooks = 8
+
 // leaks compares what is held with the baseline, or makes it. What ends by
 // itself, like goroutines without work, gets a while.
 func (a *arena) leaks() {
 	var found []string
 	var last *baseline
+	same := 0 // looks in a row that found what last did
 	for range 200 {
 		now, on, err := a.quietState()
 		if err != nil {
@@ -87,11 +92,14 @@ func (a *arena) leaks() {
 		found = on
 		if a.baseline == nil && len(on) == 0 {
 			// Not by one look, which may be at something that just ends.
-			if last != nil && reflect.DeepEqual(now.counts(), last.counts()) {
+			if last == nil || !reflect.DeepEqual(now.counts(), last.counts()) {
+				last, same = &now, 0
+			}
+			if same++; same == steadyLooks {
 				a.baseline = &now
 				return
 			}
-			last, found = &now, []string{"no two counts are the same"}
+			found = []string{fmt.Sprintf("no %d counts in a row are the same", steadyLooks)}
 		}
 		if a.baseline != nil {
 			for _, d := range now.keeper.differs(a.baseline.keeper) {
@@ -107,8 +115,6 @@ func (a *arena) leaks() {
 		if len(found) == 0 {
 			a.mu.Lock()
 			a.held = append(a.held, Held{now.keeper, now.host})
-			a.baseline.keeper.settle(now.keeper)
-			a.baseline.host.settle(now.host)
 			a.mu.Unlock()
 			return
 		}

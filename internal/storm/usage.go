@@ -90,8 +90,7 @@ func kindOf(target string) string {
 }
 
 // differs says what differs between two usages that must be the same; threads
-// and memory are for those who ask. Fewer goroutines than before are no leak:
-// then some were about to end when they were counted, see settle.
+// and memory are for those who ask.
 func (u Usage) differs(base Usage) []string {
 	var ds []string
 	for kind, n := range u.Descriptors {
@@ -111,15 +110,11 @@ func (u Usage) differs(base Usage) []string {
 	if u.MemfdBytes != base.MemfdBytes {
 		ds = append(ds, fmt.Sprintf("%d bytes of memfds, before %d", u.MemfdBytes, base.MemfdBytes))
 	}
-	if u.Goroutines > base.Goroutines {
+	if u.Goroutines != base.Goroutines {
 		ds = append(ds, fmt.Sprintf("%d goroutines, before %d", u.Goroutines, base.Goroutines))
 	}
 	return ds
 }
-
-// settle lowers the goroutines of a baseline to what there are later: one that
-// was taken a moment too early must not hide a leak for ever.
-func (u *Usage) settle(now Usage) { u.Goroutines = min(u.Goroutines, now.Goroutines) }
 
 func (u Usage) String() string {
 	return fmt.Sprintf("%d descriptors, %d mapped memfds (%d bytes), %d threads, %d goroutines, %.1f MiB resident",
