@@ -159,6 +159,7 @@ func (o *ringOutlet) stamp() int64 {
 func (o *ringOutlet) send(w *writer, n int) error {
 	ctx := context.Background()
 	for range n {
+		o.p.Expect() // as bus does
 		if _, err := o.p.Publish(ctx, w.next(), 0, o.stamp()); err != nil {
 			return err
 		}

@@ -137,6 +137,29 @@ func TestTouchIsThePopulateOfOlderKernels(t *testing.T) {
 	}
 }
 
+// TestPrefetchWrite: prefetching changes nothing and never faults: at the end
+// of a mapping, behind which there may be none, in one that is read-only, and
+// where none is any more.
+func TestPrefetchWrite(t *testing.T) {
+	r := sealedRegion(t, page)
+	writable, readOnly := mapped(t, r, true), mapped(t, reopened(t, r, false), false)
+	copy(writable.Bytes()[page-8:], "the end.")
+	want := bytes.Clone(writable.Bytes())
+	for _, b := range [][]byte{writable.Bytes(), readOnly.Bytes()} {
+		for _, off := range []int64{0, page - 192, page - 64, page - 8} {
+			NewSpan(b).PrefetchWrite(uint64(off))
+		}
+	}
+	if !bytes.Equal(writable.Bytes(), want) {
+		t.Error("prefetching changed a byte")
+	}
+	gone := NewSpan(writable.Bytes())
+	if err := writable.Unmap(); err != nil {
+		t.Fatal(err)
+	}
+	gone.PrefetchWrite(0)
+}
+
 func TestUnmap(t *testing.T) {
 	r := sealedRegion(t, page)
 	m, err := r.Map(true)
