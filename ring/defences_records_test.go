@@ -271,3 +271,26 @@ func TestExclusiveAttachMeanwhile(t *testing.T) {
 		t.Error("it goes on, over what somebody is about to read")
 	}
 }
+
+// TestForgedCursors: a cursor where none can be holds nobody back.
+func TestForgedCursors(t *testing.T) {
+	for name, forge := range map[string]func(tail uint64) uint64{
+		"one beyond":   func(tail uint64) uint64 { return tail + 1 },
+		"far ahead":    func(tail uint64) uint64 { return tail + 1<<40 },
+		"a lap behind": func(tail uint64) uint64 { return tail - MinCapacity - 1 },
+		"far behind":   func(tail uint64) uint64 { return tail - 1<<40 },
+	} {
+		room := newHeapRoom(t, Options{})
+		p, c := room.local(0), room.localConsumer(0, SubscriberSpec{})
+		fillUp(t, p)
+		c.block.cursor.Store(forge(p.tail))
+		for i := range MinCapacity / 32 {
+			if _, err := p.TryPublish(numbered(i, 40), 0, 0); err != nil {
+				t.Fatalf("a cursor %s: %v", name, err)
+			}
+		}
+		if c.gated() {
+			t.Errorf("a cursor %s still holds publishers back", name)
+		}
+	}
+}

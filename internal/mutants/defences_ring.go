@@ -145,7 +145,7 @@ var defencesOfRing = []defence{
 				if evict`,
 		gone: `			if false {
 				if evict`,
-		in: "internal/hostile", test: `^TestCursorPastTheEnd$`,
+		in: "ring", test: `^TestForgedCursors$`,
 	},
 	{
 		name: "detached by generation", file: "ring/space.go",
