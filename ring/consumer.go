@@ -213,12 +213,8 @@ func (c *Consumer) Take() ([]byte, Header, error) {
 	c.sequence++
 	c.stats.Delivered++
 	c.stats.Bytes += n
-	if c.recording { // recorder.note, which the compiler does not inline
-		stamp := rec.time.Load()
-		if c.recorder.ends(stamp, c.stats.Delivered) {
-			return c.takeFirst(rec, offset, n)
-		}
-		c.recorder.add(stamp)
+	if c.recording && c.recorder.ends(rec.time.Load(), c.stats.Delivered) {
+		return c.takeFirst(rec, offset, n)
 	}
 	return data.Bytes(offset+recordHeader, n), Header{rec}, nil
 }
@@ -226,9 +222,7 @@ func (c *Consumer) Take() ([]byte, Header, error) {
 // takeFirst is the rest of Take where a run of the recorder begins: in Take
 // itself every message would save registers for this call.
 func (c *Consumer) takeFirst(rec *record, offset, n uint64) ([]byte, Header, error) {
-	stamp := rec.time.Load() // sync(commit): behind the commit word; pairs with Take
-	c.recorder.begin(stamp, c.stats.Delivered)
-	c.recorder.add(stamp)
+	c.recorder.begin(rec.time.Load(), c.stats.Delivered) // sync(commit): behind the commit word; pairs with Take
 	return c.r.data.Bytes(offset+recordHeader, n), Header{rec}, nil
 }
 

@@ -99,7 +99,11 @@ func TestTickBounds(t *testing.T) {
 			check(e + 1)
 		}
 		for range 10_000 {
-			check(rand.Uint64N(1 << (1 + rand.IntN(40))))
+			v := rand.Uint64N(1 << (1 + rand.IntN(40)))
+			check(v)
+			if got, want := b.bucketOf(v), b.search(v); got != want {
+				t.Fatalf("%v GHz: %d ticks: bucket %d, by the edges %d", ghz, v, got, want)
+			}
 		}
 	}
 }

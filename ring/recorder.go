@@ -22,16 +22,19 @@ import (
 //     and what does not is not slowed down by the clock, least of all where
 //     messages have piled up.
 //
-// Messages in a row that fall into one bucket are a run: they cost two
-// comparisons and an addition each, and are counted when the run ends, by the
-// consumer's own count of what it delivered. A message without a stamp is not
-// counted.
+// Messages in a row with one stamp, those of a batch, are a run: they cost two
+// comparisons each, and are counted when the run ends, by the consumer's own
+// count of what it delivered. A message without a stamp is not counted.
+//
+// A run of whatever falls into one bucket would save more of them the search
+// for it, but young messages in a row are in one bucket or not as it comes: at
+// each end that the processor did not guess it loses more than a search costs.
 type recorder struct {
-	low, width uint64 // stamps s with s-low < width belong to the run
-	until      uint64 // number of the last message before the clock is due; 0: none
-	sum        uint64 // of the run's stamps, modulo 2^64
+	stamp uint64 // of the run, as given
+	until uint64 // number of the last message before the clock is due; 0: none
 
 	before uint64 // messages delivered before the run
+	ticks  uint64 // the latency of each
 	bucket int    // of the run; noBucket: not stamped
 	now    uint64 // the last reading
 	left   uint64 // messages from the start of the run to the next reading
@@ -68,48 +71,31 @@ func (r *recorder) note(stamp, n uint64) {
 	if r.ends(stamp, n) {
 		r.begin(stamp, n)
 	}
-	r.add(stamp)
 }
 
 // ends reports whether the run ends before this message.
-func (r *recorder) ends(stamp, n uint64) bool { return stamp-r.low >= r.width || n > r.until }
-
-// add counts a message in the run.
-func (r *recorder) add(stamp uint64) { r.sum += stamp }
+func (r *recorder) ends(stamp, n uint64) bool { return stamp != r.stamp || n > r.until }
 
 // begin ends the run and begins another, which this message will be the first
 // of.
 func (r *recorder) begin(stamp, n uint64) {
 	r.endRun(n - 1)
+	r.stamp = stamp
 	if stamp == 0 {
-		r.low, r.width, r.until, r.bucket = 0, 1, math.MaxUint64, noBucket
+		r.until, r.bucket = math.MaxUint64, noBucket
 		return
 	}
-	given := stamp
 	if r.clock.Foreign() {
 		stamp = uint64(r.clock.Time(int64(stamp)))
 	}
 	if r.left == 0 || before(r.now, stamp) {
 		r.read(stamp)
 	}
-	ticks := r.now - stamp
+	r.ticks = r.now - stamp
 	if before(r.now, stamp) {
-		ticks = 0 // two processors' counters are a little apart
-		stamp = r.now
+		r.ticks = 0 // two processors' counters are a little apart
 	}
-	k := r.bounds.bucketOf(ticks)
-	r.bucket, r.until = k, r.before+r.left
-	r.sum = stamp - given // what is added is given
-	switch {
-	case r.clock.Foreign() || k < edgeCount && r.bounds.edges[k] >= r.now:
-		r.width = 0 // each stamp must be made a time; or is older than the clock
-	case k == 0:
-		r.low, r.width = r.now, 1
-	case k == edgeCount:
-		r.low, r.width = 1, r.now-r.bounds.edges[k-1]-1
-	default:
-		r.low, r.width = r.now-r.bounds.edges[k], r.bounds.edges[k]-r.bounds.edges[k-1]
-	}
+	r.bucket, r.until = r.bounds.bucketOf(r.ticks), r.before+r.left
 }
 
 // read reads the clock for a message and says after how many it is due again.
@@ -145,10 +131,10 @@ func (r *recorder) endRun(n uint64) {
 	if r.bucket != noBucket {
 		w := &r.block.buckets[r.bucket]
 		w.Set(w.Load() + run)
-		r.total += run*r.now - r.sum
+		r.total += run * r.ticks
 	}
 	r.left -= min(run, r.left)
-	r.before, r.sum, r.width = n, 0, 0
+	r.before = n
 }
 
 // flush stores what is counted of n messages delivered. The batch is over: the

@@ -216,4 +216,28 @@ func TestForeignClock(t *testing.T) {
 	if l := &s.Subscribers[0].Latency; l.UpTo(BucketOf(age)-2) != 0 || l.Count() != 10 {
 		t.Errorf("of 10 messages %d were counted, %d of them too young", l.Count(), l.UpTo(BucketOf(age)-2))
 	}
+	if sum := s.Subscribers[0].Latency.SumNanos; sum < 10*age-1e9 || sum > 10*age+10*uint64(hangLimit) {
+		t.Errorf("the latencies make %d ns, want about %d", sum, uint64(10*age))
+	}
+}
+
+// TestStampsAheadOfTheClock: a stamp that the reader's clock has not reached
+// counts as 0, one by one and in a batch.
+func TestStampsAheadOfTheClock(t *testing.T) {
+	clocks(t, func(t *testing.T, counter bool) {
+		r := newHeapRoom(t, Options{Counter: counter})
+		p := r.local(0)
+		clock := r.ring.Clock()
+		c := r.localConsumer(0, SubscriberSpec{})
+		ahead := clock.Now() + 1<<50
+		for i := range int64(10) {
+			mustPublish(t, p, ahead+i/2)
+		}
+		drain(t, c, 10)
+		var s Statistics
+		r.ring.Statistics(&s)
+		if l := &s.Subscribers[0].Latency; l.Buckets[0] != 10 || l.Count() != 10 || l.SumNanos != 0 {
+			t.Errorf("of 10 messages %d are counted, %d of them in bucket 0; the sum is %d", l.Count(), l.Buckets[0], l.SumNanos)
+		}
+	})
 }
