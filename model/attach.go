@@ -16,12 +16,16 @@ func stepAttach(m *machine) {
 		return
 	}
 	m.say("begins to attach S%d", c)
-	if m.has(AttachWithoutLock) {
+	switch {
+	case m.sc.Exclusive:
+		p.a, p.d = uint8(c), q.gen+1
+		m.goes(xClaimed)
+	case m.has(AttachWithoutLock):
 		m.catchUp()
 		m.findStart()
-		return
+	default:
+		m.goes(pLock)
 	}
-	m.goes(pLock)
 }
 
 // findStart is inside: all it reads is written by whoever is inside.
@@ -130,8 +134,11 @@ func stepAttached(m *machine) {
 	if m.sc.Subscribers[c].Lossy {
 		q.flags = fResync
 	}
+	if m.sc.Exclusive {
+		q.epoch = p.first
+	}
 	m.say("S%d is attached", c)
-	p.a, p.b, p.c, p.d, p.tail, p.seq, p.stored, p.claimed, p.soft, p.flags = 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
+	p.a, p.b, p.c, p.d, p.tail, p.seq, p.stored, p.claimed, p.soft, p.flags, p.first = 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
 	p.op++
 	m.goes(aIdle)
 }

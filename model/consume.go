@@ -7,8 +7,8 @@ package model
 // delivered if we were still gated after it was read.
 func stepConsume(m *machine) {
 	p := m.me()
-	if m.sc.detachable() {
-		if m.load(wGateGen+m.who()) != int(p.gen) {
+	if m.sc.detachable() || m.sc.Exclusive {
+		if !m.gated() {
 			m.detachedNow()
 			return
 		}
@@ -29,6 +29,9 @@ func stepConsume(m *machine) {
 // subscriber leaves.
 func (m *machine) detachedNow() {
 	m.say("is detached")
+	if m.sc.Exclusive && m.s.detached>>m.who()&1 == 0 {
+		m.wrong("its gate was dropped though it was told that it is attached")
+	}
 	p := m.me()
 	if p.held > 0 {
 		m.block()
@@ -86,7 +89,7 @@ func (m *machine) broken(format string, args ...any) {
 }
 
 func stepBroken(m *machine) {
-	if m.load(wGateGen+m.who()) == int(m.me().gen) {
+	if m.gated() {
 		m.wrong("finds bytes that make no sense at %d though it holds publishers back", m.me().tail)
 	}
 	m.detachedNow()
@@ -212,7 +215,7 @@ func stepSpin(m *machine) {
 	switch {
 	case w != 0 && !isBusy(w, position):
 	case m.lossy() && int(m.s.mem[wClaimed]) > position+m.sc.Units && !m.has(ZeroMeansEmpty):
-	case !m.lossy() && m.s.mem[wGateGen+m.who()] != uint16(p.gen):
+	case !m.lossy() && !m.gated():
 	default:
 		m.block()
 		return
@@ -274,7 +277,7 @@ func stepRecheck(m *machine) {
 	case w != 0 && !isBusy(w, int(p.tail)):
 		p.bell = 0
 		m.goes(m.afterSleep(m.i))
-	case m.sc.detachable() && !m.lossy() || m.lossy() && !m.has(ZeroMeansEmpty):
+	case (m.sc.detachable() || m.sc.Exclusive) && !m.lossy() || m.lossy() && !m.has(ZeroMeansEmpty):
 		m.goes(cRecheckMore)
 	default:
 		m.goSleep()
@@ -298,7 +301,7 @@ func stepBellLate(m *machine) {
 // stepRecheckMore looks at what else ends a wait: being detached, or overrun.
 func stepRecheckMore(m *machine) {
 	p := m.me()
-	over := m.lossy() && m.load(wClaimed) > int(p.tail)+m.sc.Units || !m.lossy() && m.load(wGateGen+m.who()) != int(p.gen)
+	over := m.lossy() && m.load(wClaimed) > int(p.tail)+m.sc.Units || !m.lossy() && !m.gated()
 	if over {
 		p.bell = 0
 		m.goes(m.afterSleep(m.i))

@@ -198,7 +198,7 @@ func stepHostFree(m *machine) {
 func stepHostUngate(m *machine) {
 	p := m.me()
 	c := int(p.b) - len(m.sc.Publishers)
-	if p.d == 1 && m.s.mem[wGateGen+c] != uint16(p.c) {
+	if p.d == 1 && !m.sc.Exclusive && m.s.mem[wGateGen+c] != uint16(p.c) {
 		m.hostDone() // Detach of a generation that is detached already
 		return
 	}

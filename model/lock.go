@@ -221,14 +221,20 @@ func (m *machine) catchUp() {
 	} else {
 		m.storeTail()
 	}
+	m.newGates()
+	m.setSoft(t)
+}
+
+func (m *machine) newGates() {
+	p := m.me()
 	if epoch := m.load(wGateEpoch); epoch != int(p.epoch) {
+		m.say("the gates are new")
 		p.epoch = uint8(epoch)
 		if !m.has(KeepLimit) {
 			p.limit = p.tail
 		}
 	}
 	p.limit = max(p.limit, p.tail)
-	m.setSoft(t)
 }
 
 func (m *machine) storeTail() {

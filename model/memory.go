@@ -29,10 +29,11 @@ const (
 	wGates
 	wGateEpoch
 	wActive                              // one a publisher
-	wCursor    = wActive + maxPublishers // one a subscriber, as are the next two
+	wCursor    = wActive + maxPublishers // one a subscriber, as are the next three
 	wCursorSeq = wCursor + maxSubscribers
 	wGateGen   = wCursorSeq + maxSubscribers
-	wIndex     = wGateGen + maxSubscribers
+	wGateNum   = wGateGen + maxSubscribers // exclusive: gate numbers
+	wIndex     = wGateNum + maxSubscribers
 	wUnit      = wIndex + maxIndex
 	words      = wUnit + 2*maxUnits
 	wPayload   = 64                  // + unit: a payload written inside the lock, both words of the unit at once
@@ -107,7 +108,7 @@ type process struct {
 	first, count                 uint8 // sequences given in this entry
 	bell, pendingBell, spaceBell uint8 // 1 + doorbells as read before sleeping; 0: not read
 	sleepsSeen, spaceSeen        uint8
-	view                         uint8 // message handed out but not confirmed, + 1
+	view                         uint8 // message handed out but not confirmed, + 1; exclusive publisher: a gate's number
 	fresh, held                  uint8 // stores of the last step; stores in the buffer
 	buffer                       [bufferSize]store
 }

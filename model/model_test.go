@@ -74,7 +74,7 @@ func TestEveryMutationIsShown(t *testing.T) {
 // TestStatesSurviveEncoding walks a scene and compares each state with what is
 // decoded from its encoding.
 func TestStatesSurviveEncoding(t *testing.T) {
-	for _, name := range []string{"wait: one sleeper", "lossy: park", "attach: at the oldest"} {
+	for _, name := range []string{"wait: one sleeper", "lossy: park", "attach: at the oldest", "exclusive: at the oldest"} {
 		m := newMachine(SceneNamed(name), None)
 		level := [][]byte{m.initial().encode(m, nil)}
 		for range 12 {

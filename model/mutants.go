@@ -13,7 +13,7 @@ type Mutant struct {
 
 // Mutants are all mutations: first those known from an earlier model of the
 // protocol, under the names they had there, then those of what came later.
-var Mutants = append(append(append(lockMutants, recordMutants...), waitMutants...), newMutants...)
+var Mutants = append(append(append(append(lockMutants, recordMutants...), waitMutants...), newMutants...), exclusiveMutants...)
 
 var lockMutants = []Mutant{
 	{Mutation: NoRevoking, Name: "norevoking", What: "a revoker stores 0 to bias, not revoking", Scene: "lock: three, futex"},

@@ -86,5 +86,11 @@ const (
 	UngateWithoutGeneration
 	TakeOverLeavesLock
 	TakeOverWithoutWake
+	AnnounceWithoutBarrier
+	AnnounceUnchecked
+	NumberKept
+	EpochBeforeBit
+	NoLookBehindClaimed
+	ClaimedWithoutFence
 	mutations // how many
 )

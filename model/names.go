@@ -20,8 +20,10 @@ func wordName(e store) string {
 		return fmt.Sprintf("cursor of S%d", a-wCursor)
 	case a < wGateGen:
 		return fmt.Sprintf("cursor sequence of S%d", a-wCursorSeq)
-	case a < wIndex:
+	case a < wGateNum:
 		return fmt.Sprintf("gate generation of S%d", a-wGateGen)
+	case a < wIndex:
+		return fmt.Sprintf("gate number of S%d", a-wGateNum)
 	case a < wUnit:
 		return fmt.Sprintf("index %d", a-wIndex)
 	case a >= wPayload:

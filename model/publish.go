@@ -66,6 +66,8 @@ func (m *machine) nextMessage() {
 	switch {
 	case int(p.soft) >= end:
 		m.write()
+	case m.sc.Exclusive:
+		m.goes(pNewGates) // nobody enters to tell us
 	case int(p.limit) >= end:
 		m.makeRoom()
 	default:
@@ -76,10 +78,21 @@ func (m *machine) nextMessage() {
 // overwrite is what makeRoom does once the gates allow it.
 func (m *machine) overwrite() {
 	p := m.me()
-	start, end := m.room()
+	_, end := m.room()
 	if m.has(ClaimedFalls) && int(p.claimed) != m.roundUp(end) || int(p.claimed) < end {
 		m.raiseClaimed(end)
+		if m.sc.Exclusive && !m.has(NoLookBehindClaimed) {
+			m.goes(pBehindClaimed)
+			return
+		}
 	}
+	m.place()
+}
+
+// place is the rest of makeRoom: the room is there and is said to be taken.
+func (m *machine) place() {
+	p := m.me()
+	start, end := m.room()
 	if !m.has(StoredTailNoGate) && int(p.stored)+m.sc.Fraction < end {
 		m.storeTail()
 	}

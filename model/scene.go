@@ -16,6 +16,7 @@ type Scene struct {
 	Attach      []Attach // in this order, at any time
 	Detach      []int    // subscribers that the host detaches, once each, at any time
 
+	Exclusive    bool // one publisher, whose bias is for ever; the host attaches without the lock
 	Fenced       bool
 	Futex        bool // the mutex with its waiters; without, a contender waits without a step
 	Park         bool // sleeping and waking; without, who has nothing to do waits without a step
@@ -68,10 +69,13 @@ func (sc *Scene) lagLimits() bool {
 // lives; gatesVary whether gates may change while a publisher is inside.
 func (sc *Scene) detachable() bool { return len(sc.Detach) > 0 || sc.lagLimits() }
 func (sc *Scene) gatesVary() bool {
-	return sc.detachable() || sc.KillSubscribers || sc.HostKills > 0 && len(sc.Attach) > 0
+	return sc.Exclusive || sc.detachable() || sc.KillSubscribers || sc.HostKills > 0 && len(sc.Attach) > 0
 }
 
-const noEpoch = 255
+const (
+	noEpoch     = 255
+	firstNumber = 200 // gate number of a subscriber that is there at the beginning
+)
 
 // initial is the state a scene begins in. Units where no record is hold the
 // worst bytes possible: committed headers of the lap that is to come.
@@ -128,8 +132,14 @@ func (m *machine) initial() *state {
 			p.pc, p.flags = lRead, fResync
 			continue
 		}
-		s.mem[wCursor+c], s.mem[wGateGen+c] = uint16(start), 1
+		s.mem[wCursor+c] = uint16(start)
 		s.mem[wGates] |= 1 << c
+		if sc.Exclusive {
+			p.epoch = uint8(firstNumber + c)
+			s.mem[wGateNum+c] = uint16(p.epoch)
+			continue
+		}
+		s.mem[wGateGen+c] = 1
 	}
 	s.proc[m.repairer()] = process{status: sLive, gen: 1, pc: hIdle}
 	if m.n-1 == m.attacher() {

@@ -32,7 +32,7 @@ var lossy = []Subscriber{{Lossy: true}}
 
 // Scenes are all scenes. Records are of at most a quarter of the ring, as they
 // are in the real one. Quick ones are explored by every run of the tests.
-var Scenes = append(append(append(append(lockScenes, recordScenes...), waitScenes...), lossyScenes...), hostScenes...)
+var Scenes = append(append(append(append(append(lockScenes, recordScenes...), waitScenes...), lossyScenes...), hostScenes...), exclusiveScenes...)
 
 // The lock alone: no subscriber, so nothing gates.
 var lockScenes = []Scene{

@@ -98,6 +98,10 @@ func lowest(set uint8) int {
 func stepCursor(m *machine) {
 	p := m.me()
 	n := lowest(p.c)
+	if m.sc.Exclusive {
+		m.exclusiveGate(n)
+		return
+	}
 	p.c &^= 1 << n
 	cursor := m.load(wCursor + n)
 	m.say("cursor of S%d = %d", n, cursor)
@@ -128,7 +132,12 @@ func stepUngateBit(m *machine) {
 }
 
 func (m *machine) ungate(slot int, first bool) {
-	if first != m.has(GateBitFirst) {
+	if m.sc.Exclusive && first {
+		m.say("gate number of S%d = 0", slot)
+		m.s.mem[wGateNum+slot] = 0
+		return
+	}
+	if first != m.has(GateBitFirst) && !m.sc.Exclusive {
 		m.say("gate generation of S%d = 0", slot)
 		if !m.has(UngateWithoutGeneration) {
 			m.s.mem[wGateGen+slot] = 0
@@ -238,7 +247,7 @@ func stepSpaceCursor(m *machine) {
 	p := m.me()
 	n := lowest(p.c)
 	p.c &^= 1 << n
-	if cursor := m.load(wCursor + n); int(p.tail)-cursor <= m.sc.Units && cursor <= int(p.tail) {
+	if cursor := m.load(wCursor + n); m.gates(n) && int(p.tail)-cursor <= m.sc.Units && cursor <= int(p.tail) {
 		p.b = min(p.b, uint8(cursor))
 	}
 	m.spaceGate()
@@ -305,7 +314,7 @@ func stepSpaceSpin(m *machine) {
 	_, end := m.room()
 	gate, mem := int(p.tail), &m.s.mem
 	for n := range m.sc.Subscribers {
-		if mem[wGates]>>n&1 != 0 {
+		if mem[wGates]>>n&1 != 0 && m.gates(n) && int(p.tail)-int(mem[wCursor+n]) <= m.sc.Units {
 			gate = min(gate, int(mem[wCursor+n]))
 		}
 	}

@@ -43,6 +43,9 @@ const (
 	pSpaceSleep
 	pSpaceAsleep
 	pSpaceSpin
+	pNewGates // this one and the next two: exclusive
+	pCursorRead
+	pBehindClaimed
 
 	cNext
 	cRead
@@ -76,6 +79,25 @@ const (
 	aBump
 	aWake
 	aDone
+
+	xClaimed // while the host attaches to an exclusive ring
+	xTail
+	xSequence
+	xTailAgain
+	xPeek
+	xPeekFields
+	xPeekClaimed
+	xFloor
+	xOldest
+	xOldestIndex
+	xWalk
+	xNonsense
+	xWalkFields
+	xStart
+	xNumber
+	xBit
+	xBarrier
+	xCheck
 
 	hIdle
 	hActive
@@ -114,6 +136,7 @@ var steps = [stepCountAll]struct {
 	pSpaceTail: {"space, tail", stepSpaceTail}, pSpaceGates: {"space, gates", stepSpaceGates}, pSpaceCursor: {"space, cursor", stepSpaceCursor},
 	pSpacePending: {"space, pending", stepSpacePending}, pSpaceCommit: {"space, claim", stepSpaceCommit}, pSpaceBells: {"space, late bells", stepSpaceBells}, pSpaceSleep: {"space, sleep", stepSpaceSleep},
 	pSpaceAsleep: {"asleep for space", stepAsleep}, pSpaceSpin: {"space, spin", stepSpaceSpin},
+	pNewGates: {"new gates", stepNewGates}, pCursorRead: {"cursor behind its number", stepCursorRead}, pBehindClaimed: {"behind claimed", stepBehindClaimed},
 
 	cNext: {"next", stepConsume}, cRead: {"read", stepRead}, cBroken: {"broken", stepBroken}, cFields: {"fields", stepFields}, cView: {"view", stepView},
 	cSpace: {"space sleeps", stepCursorSpace}, cSpaceRing: {"ring space", stepSpaceRing}, cSpaceWake: {"ring space, wake", stepSpaceWake},
@@ -125,6 +148,12 @@ var steps = [stepCountAll]struct {
 	lFloor: {"resync, floor", stepFloor}, lTail: {"resync, tail", stepLossyTail}, lIndex: {"resync, index", stepIndex},
 
 	aIdle: {"idle", stepAttach}, aGrant: {"grant", stepGrant}, aGate: {"gate", stepGate}, aBump: {"bump", stepAttachBump}, aWake: {"wake", stepAttachWake}, aDone: {"answer", stepAttached},
+
+	xClaimed: {"announce", stepAnnounce}, xTail: {"end, tail", stepEndTail}, xSequence: {"end, sequence", stepEndSequence}, xTailAgain: {"end, tail again", stepEndTailAgain},
+	xPeek: {"end, record", stepPeek}, xPeekFields: {"end, fields", stepPeekFields}, xPeekClaimed: {"end, claimed", stepPeekClaimed},
+	xFloor: {"oldest, claimed", stepOldestFloor}, xOldest: {"oldest, tail", stepOldestTail}, xOldestIndex: {"oldest, index", stepOldestIndex},
+	xWalk: {"start, record", stepStartWalk}, xNonsense: {"start, nonsense", stepNonsense}, xWalkFields: {"start, fields", stepStartFields},
+	xStart: {"cursor", stepStart}, xNumber: {"number", stepNumber}, xBit: {"gate", stepBit}, xBarrier: {"barrier", stepStartBarrier}, xCheck: {"check claimed", stepStartCheck},
 
 	hIdle: {"idle", stepHostIdle}, hActive: {"active", stepHostActive}, hMutex: {"mutex", stepHostMutex}, hOwned: {"bias owned", stepHostOwned},
 	hRevoking: {"bias revoking", stepHostRevoking}, hWalkEnd: {"walk, end", stepHostWalkEnd}, hWalkFrom: {"walk, begin", stepHostWalkFrom},

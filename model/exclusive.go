@@ -1,0 +1,274 @@
+package model
+
+// Attaching to an exclusive ring, as in ring/exclusive.go: without the lock,
+// which is the one publisher's for ever. The subscriber is a, its generation
+// d, its gate number first; claimed as it was before is claimed, the end is
+// tail, seq; where the subscriber begins is stored, c.
+
+// The publisher's side. pNewGates is the beginning of makeRoom.
+func stepNewGates(m *machine) {
+	p := m.me()
+	m.newGates()
+	if _, end := m.room(); int(p.limit) >= end {
+		m.makeRoom()
+		return
+	}
+	m.beginWalk()
+}
+
+// stepBehindClaimed looks, behind claimed, whether somebody was attached who
+// has not seen it.
+func stepBehindClaimed(m *machine) {
+	if !m.fence(ClaimedWithoutFence) {
+		return
+	}
+	if m.load(wGateEpoch) != int(m.me().epoch) {
+		m.say("somebody was attached meanwhile")
+		m.goes(pNewGates)
+		return
+	}
+	m.place()
+}
+
+// exclusiveGate is a gate of gatingCursor: first its number.
+func (m *machine) exclusiveGate(n int) {
+	p := m.me()
+	number := m.load(wGateNum + n)
+	m.say("gate number of S%d = %d", n, number)
+	if number == 0 || number == m.load(wGateGen+n) {
+		p.c &^= 1 << n
+		m.nextGate()
+		return
+	}
+	p.view = uint8(number)
+	m.goes(pCursorRead)
+}
+
+func stepCursorRead(m *machine) {
+	p := m.me()
+	n := lowest(p.c)
+	p.c &^= 1 << n
+	cursor := m.load(wCursor + n)
+	switch {
+	case int(p.tail)-cursor > m.sc.Units || cursor > int(p.tail):
+		m.say("cursor %d of S%d is not within the last lap: its gate is dropped", cursor, n)
+		m.store(wGateGen+n, int(p.view))
+	case cursor < int(p.b):
+		m.say("cursor of S%d = %d", n, cursor)
+		p.b, p.d = uint8(cursor), uint8(n)
+	}
+	p.view = 0
+	m.nextGate()
+}
+
+// gates reports whether the gate of a subscriber counts, for whoever looks at
+// it in one step: a hint.
+func (m *machine) gates(n int) bool {
+	number := m.load(wGateNum + n)
+	return !m.sc.Exclusive || number != 0 && number != m.load(wGateGen+n)
+}
+
+// gated is Consumer.gated. Host and publisher each take a gate away for good,
+// so the two looks of an exclusive ring may be one step.
+func (m *machine) gated() bool {
+	p, c := m.me(), m.who()
+	if m.sc.Exclusive {
+		return m.load(wGateNum+c) == int(p.epoch) && m.load(wGateGen+c) != int(p.epoch)
+	}
+	return m.load(wGateGen+c) == int(p.gen)
+}
+
+// The host's side, announce: first the end, as of some moment of the call.
+func stepAnnounce(m *machine) {
+	m.me().claimed = uint8(m.load(wClaimed))
+	m.goes(xTail)
+}
+
+func stepEndTail(m *machine) {
+	m.me().tail = uint8(m.load(wTail))
+	m.goes(xSequence)
+}
+
+func stepEndSequence(m *machine) {
+	m.me().seq = uint8(m.load(wSequence))
+	m.goes(xTailAgain)
+}
+
+func stepEndTailAgain(m *machine) {
+	m.goes(xPeek)
+	if m.load(wTail) != int(m.me().tail) {
+		m.goes(xTail)
+	}
+}
+
+// stepPeek is peekEnd: the records behind the stored tail.
+func stepPeek(m *machine) {
+	p := m.me()
+	w := uint16(m.header(int(p.tail)))
+	if stateOf(w) == free || !isOf(w, int(p.tail)) {
+		m.found()
+		return
+	}
+	p.item, p.b = uint8(extentOf(w)), uint8(stateOf(w))
+	m.goes(xPeekFields)
+}
+
+func stepPeekFields(m *machine) {
+	p := m.me()
+	p.c = uint8(sequenceOf(uint16(m.fields(int(p.tail)))))
+	m.goes(xPeekClaimed)
+}
+
+func stepPeekClaimed(m *machine) {
+	p := m.me()
+	if int(p.tail)+m.sc.Units < m.load(wClaimed) {
+		m.found()
+		return
+	}
+	p.seq = p.c
+	if p.b != pad {
+		p.seq++
+	}
+	p.tail += p.item
+	m.goes(xPeek)
+}
+
+// found has the end; the start may be another.
+func (m *machine) found() {
+	p := m.me()
+	p.item, p.b, p.c = 0, 0, 0
+	m.say("the end is %d, sequence %d", p.tail, p.seq)
+	if m.sc.Attach[p.op].Earliest {
+		m.goes(xFloor)
+		return
+	}
+	m.startAt(p.tail, p.seq)
+}
+
+func stepOldestFloor(m *machine) {
+	m.me().limit = uint8(m.load(wClaimed) - m.sc.Units)
+	m.goes(xOldest)
+}
+
+func stepOldestTail(m *machine) {
+	m.me().stored = uint8(m.load(wTail))
+	m.goes(xOldestIndex)
+}
+
+func stepOldestIndex(m *machine) {
+	p := m.me()
+	if entry := uint8(m.load(wIndex + int(p.item))); entry >= p.limit && entry < p.stored {
+		p.stored = entry
+	}
+	if p.item++; int(p.item) == m.sc.indexes() {
+		p.item, p.limit = 0, 0
+		m.goes(xWalk)
+	}
+}
+
+// stepStartWalk looks for a record from the oldest position on.
+func stepStartWalk(m *machine) {
+	p := m.me()
+	if p.stored >= p.tail {
+		m.startAt(p.tail, p.seq)
+		return
+	}
+	switch w := uint16(m.header(int(p.stored))); {
+	case !isOf(w, int(p.stored)) || stateOf(w) == free:
+		m.say("finds %#x at %d", w, p.stored)
+		m.goes(xNonsense)
+	case stateOf(w) == pad:
+		p.stored += uint8(extentOf(w))
+	default:
+		m.goes(xWalkFields)
+	}
+}
+
+// stepNonsense is for what must have been overwritten while we looked.
+func stepNonsense(m *machine) {
+	p := m.me()
+	if m.load(wClaimed) == int(p.claimed) {
+		m.wrong("finds no record at %d to begin with", p.stored)
+	}
+	m.goes(xClaimed)
+}
+
+func stepStartFields(m *machine) {
+	p := m.me()
+	m.startAt(p.stored, uint8(sequenceOf(uint16(m.fields(int(p.stored))))))
+}
+
+func (m *machine) startAt(position, seq uint8) {
+	p := m.me()
+	p.stored, p.c, p.tail, p.seq, p.claimed = position, seq, 0, 0, 0
+	m.say("S%d may begin at %d, sequence %d", p.a, position, seq)
+	if m.has(CursorAfterGate) {
+		m.goes(xNumber)
+		return
+	}
+	m.goes(xStart)
+}
+
+// stepStart is the beginning of tryStart.
+func stepStart(m *machine) {
+	p := m.me()
+	m.s.start[p.a] = p.d // the block's generation, which a successor finds
+	m.store(wCursorSeq+int(p.a), int(p.c))
+	m.store(wCursor+int(p.a), int(p.stored))
+	m.goes(xNumber)
+	if m.has(CursorAfterGate) {
+		m.goes(xBarrier)
+	}
+}
+
+func stepNumber(m *machine) {
+	p := m.me()
+	if m.s.granted>>p.a&1 == 0 {
+		m.say("slot granted")
+		m.s.start[p.a] = p.d
+		m.s.granted |= 1 << p.a
+	}
+	if !m.has(NumberKept) || p.first == 0 {
+		p.first = uint8(m.load(wGateEpoch) + 1)
+	}
+	m.say("gate number of S%d = %d", p.a, p.first)
+	m.store(wGateNum+int(p.a), int(p.first))
+	m.goes(xBit)
+	if m.has(EpochBeforeBit) {
+		m.store(wGateEpoch, m.load(wGateEpoch)+1)
+	}
+}
+
+func stepBit(m *machine) {
+	p := m.me()
+	if !m.locked() {
+		return
+	}
+	m.s.mem[wGates] |= 1 << p.a
+	m.say("gate of S%d is closed", p.a)
+	if !m.has(EpochNotBumped) && !m.has(EpochBeforeBit) {
+		m.store(wGateEpoch, m.load(wGateEpoch)+1)
+	}
+	m.goes(xBarrier)
+	if m.has(CursorAfterGate) {
+		m.goes(xStart)
+	}
+}
+
+func stepStartBarrier(m *machine) {
+	if m.barrier(AnnounceWithoutBarrier) {
+		m.goes(xCheck)
+	}
+}
+
+func stepStartCheck(m *machine) {
+	p := m.me()
+	if claimed := m.load(wClaimed); claimed > int(p.stored)+m.sc.Units && !m.has(AnnounceUnchecked) {
+		m.say("claimed is %d: another start", claimed)
+		p.stored, p.c = 0, 0
+		m.goes(xClaimed)
+		return
+	}
+	p.b = p.stored
+	stepAttached(m)
+}
