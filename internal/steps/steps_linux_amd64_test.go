@@ -283,7 +283,10 @@ func (w *worker) first(t *testing.T, sc *scenario, tr *trace) bool {
 	for try := range tries {
 		w.last = try == tries-1
 		*tr = trace{}
-		if o = w.unharmed(sc, tr); !errors.Is(o.err, errMissed) {
+		if o = w.unharmed(sc, tr); o.err == nil && !w.last && !w.comesAgain(sc, tr) {
+			continue
+		}
+		if !errors.Is(o.err, errMissed) {
 			break
 		}
 	}
@@ -297,6 +300,17 @@ func (w *worker) first(t *testing.T, sc *scenario, tr *trace) bool {
 		t.Errorf("%s, killed behind its end: %s", sc.name, p)
 	}
 	return o.hung
+}
+
+// comesAgain reports whether another victim goes the recorded way to where the
+// worker acts last. In a recording the runtime may have slept once more than it
+// does otherwise, because a thread that is stepped through is slow.
+func (w *worker) comesAgain(sc *scenario, tr *trace) bool {
+	if len(tr.acts) == 0 {
+		return true
+	}
+	o := w.kill(sc, tr, death{boundary: boundary{k: tr.acts[len(tr.acts)-1]}})
+	return !errors.Is(o.err, errMissed)
 }
 
 func (w *worker) unharmed(sc *scenario, tr *trace) (o outcome) {
