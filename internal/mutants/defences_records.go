@@ -340,7 +340,7 @@ var defencesOfRecords = []defence{
 		name: "exclusive: attached in time", file: "ring/exclusive.go",
 		with: `				if !before(a.Position+r.capacity, r.log.claimed.Load()) {`,
 		gone: `				if true {`,
-		in:   "ring", test: `^TestExclusiveAttachUnderLoad$`,
+		in:   "ring", test: `^TestExclusiveAttachUnderLoad$`, race: true,
 	},
 	{
 		name: "exclusive: publisher looks for new gates behind claimed", file: "ring/space.go",

@@ -55,8 +55,8 @@ const (
 	// it, so that a mutant that hangs does not take minutes.
 	watchdogVariable = "SHMBUS_WATCHDOG"
 	watchdog         = "20s"
-	// races is how often the test of a race is run.
-	races = 5
+	// raceTime is for how long the test of a race is run again.
+	raceTime = 30 * time.Second
 )
 
 // lab is where mutants are tried.
@@ -129,7 +129,7 @@ func (l *lab) try(d *defence) verdict {
 		return verdict{broken, "it does not compile", out}
 	}
 	fate, why, out := l.run(d, binary)
-	for run := 1; d.race && fate == survives && run < races; run++ {
+	for began := time.Now(); d.race && fate == survives && time.Since(began) < raceTime; {
 		fate, why, out = l.run(d, binary)
 	}
 	switch {
