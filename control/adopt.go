@@ -156,16 +156,20 @@ func (h *host) adopt(t *topic, id slotID, files []*os.File) error {
 		}
 		h.found(t, role, s.Slot, s.Gen, s.Member, s.Name)
 	}
+	// Before it is live: who is back may ask for a slot by the name it had.
+	leaving := h.makeLeaving(func(d *holder) bool { return d.topic == t && d.state == holderAway && h.disowned(d) })
 	t.live = true
 	close(t.ready)
 	waiting := h.waiters[t.name]
 	delete(h.waiters, t.name)
 	h.busy += len(waiting)
 	h.mu.Unlock()
+	for _, d := range leaving {
+		h.drop(d)
+	}
 	for _, w := range waiting {
 		w.result <- waitResult{again: true}
 	}
-	h.dropAll(func(d *holder) bool { return d.topic == t && d.state == holderAway && h.disowned(d) })
 	h.judgeNow()
 	h.log.Info("adopted", "topic", t.name, "publishers", len(publishers), "subscribers", len(subscribers))
 	return nil

@@ -75,8 +75,35 @@ func (h *host) buried(s *session) {
 // dropAll makes the chosen holders leaving, and removes them. choose is called
 // with mu held.
 func (h *host) dropAll(choose func(*holder) bool) int {
-	var subscribers, publishers []*holder
 	h.mu.Lock()
+	leaving := h.makeLeaving(choose)
+	h.mu.Unlock()
+	for _, d := range leaving {
+		h.drop(d)
+	}
+	return len(leaving)
+}
+
+// dropUntilNone is dropAll until there is none to choose. It returns with mu
+// held: what the caller does then comes before there is another.
+func (h *host) dropUntilNone(choose func(*holder) bool) {
+	for {
+		h.mu.Lock()
+		leaving := h.makeLeaving(choose)
+		if len(leaving) == 0 {
+			return
+		}
+		h.mu.Unlock()
+		for _, d := range leaving {
+			h.drop(d)
+		}
+	}
+}
+
+// makeLeaving makes the chosen holders leaving, and returns them, subscribers
+// first. mu is held.
+func (h *host) makeLeaving(choose func(*holder) bool) []*holder {
+	var subscribers, publishers []*holder
 	h.each(func(d *holder) {
 		if !choose(d) {
 			return
@@ -88,11 +115,7 @@ func (h *host) dropAll(choose func(*holder) bool) int {
 			subscribers = append(subscribers, d)
 		}
 	})
-	h.mu.Unlock()
-	for _, d := range append(subscribers, publishers...) {
-		h.drop(d)
-	}
-	return len(subscribers) + len(publishers)
+	return append(subscribers, publishers...)
 }
 
 // each calls f for every taken slot of every topic. mu is held.
@@ -125,14 +148,11 @@ func (h *host) release(s *session, id slotID) error {
 // beyond that, it was granted by a host that died before it could say so, or it
 // left while there was no host.
 func (h *host) ready(s *session) {
-	if s.member != 0 {
-		h.dropAll(func(d *holder) bool {
-			_, claimed := s.claims[d.id()]
-			return d.member == s.member && !claimed && (d.state == holderAway || d.state == holderDetached)
-		})
-	}
-	h.mu.Lock()
-	h.arrive(s)
+	h.dropUntilNone(func(d *holder) bool {
+		_, claimed := s.claims[d.id()]
+		return s.member != 0 && d.member == s.member && !claimed && (d.state == holderAway || d.state == holderDetached)
+	})
+	h.arrive(s) // from here on adopt looks itself; in the same breath, or a topic might come in between
 	h.mu.Unlock()
 }
 

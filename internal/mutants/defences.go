@@ -363,4 +363,10 @@ var defencesBelow = []defence{
 		gone: `				if false {`,
 		in:   "control", test: `^TestAvailableMemory$`,
 	},
+	{
+		name: "slots whose grant was lost are free at once", file: "control/adopt.go",
+		with: `	leaving := h.makeLeaving(func(d *holder) bool { return d.topic == t && d.state == holderAway && h.disowned(d) })`,
+		gone: `	leaving := h.makeLeaving(func(d *holder) bool { return false })`,
+		in:   "control", test: `^TestNameOfALostGrantIsFree$`,
+	},
 }
