@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/bits"
 	"sort"
+	"sync/atomic"
 	"time"
 )
 
@@ -104,6 +105,8 @@ func (h *Histogram) Quantile(q float64) time.Duration {
 type bounds struct {
 	edges [edgeCount]uint64
 	slots [65 * slotsPerBit]slot // by the value's bit length and the four bits behind its first
+
+	multiplier uint64 // of the ticks that they are in; nanoseconds: 0
 }
 
 // slot says in which bucket the values are that have a bit length and four
@@ -178,7 +181,7 @@ var nanoBounds = func() *bounds {
 // makes nanoseconds of (shm.TSCScale): the bucket of a number of ticks is that
 // of its nanoseconds, rounded down.
 func tickBounds(multiplier uint64) *bounds {
-	b := &bounds{}
+	b := &bounds{multiplier: multiplier}
 	for k, e := range nanoBounds.edges {
 		// The most ticks whose nanoseconds, ticks * multiplier >> 32, are at
 		// most e: those with ticks * multiplier < (e+1) << 32.
@@ -194,5 +197,20 @@ func tickBounds(multiplier uint64) *bounds {
 		b.edges[k] = q
 	}
 	b.index()
+	return b
+}
+
+// lastTickBounds are the tickBounds that were made last.
+var lastTickBounds atomic.Pointer[bounds]
+
+// sharedTickBounds returns tickBounds that all consumers of the process have in
+// common for as long as its scale is the same: 19 KiB, and tens of microseconds
+// to make them.
+func sharedTickBounds(multiplier uint64) *bounds {
+	if b := lastTickBounds.Load(); b != nil && b.multiplier == multiplier { // sync(tickBounds): they never change; pairs with the store below
+		return b
+	}
+	b := tickBounds(multiplier)
+	lastTickBounds.Store(b) // sync(tickBounds): whoever is last wins, all are right; pairs with the load above
 	return b
 }

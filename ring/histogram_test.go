@@ -108,6 +108,19 @@ func TestTickBounds(t *testing.T) {
 	}
 }
 
+// TestTickBoundsAreShared: consumers do not each have their own, and none has
+// those of another counter.
+func TestTickBoundsAreShared(t *testing.T) {
+	const one, other = 1 << 31, 1<<31 + 1
+	b := sharedTickBounds(one)
+	if sharedTickBounds(one) != b {
+		t.Error("made again for the same counter")
+	}
+	if sharedTickBounds(other) == b || b.multiplier != one {
+		t.Error("those of another counter")
+	}
+}
+
 // TestQuantile: within one bucket of the exact one, whatever the latencies.
 func TestQuantile(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

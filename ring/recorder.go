@@ -61,7 +61,7 @@ func newRecorder(c Clock, block *subscriberBlock) recorder {
 	r := recorder{clock: c, block: block, bounds: nanoBounds, every: 1, pace: readPace, slack: readSlack, bucket: noBucket}
 	if c.own {
 		r.scale = shm.ProcessTSCScale()
-		r.bounds, r.pace = tickBounds(r.scale.Multiplier), r.scale.Ticks(readPace)
+		r.bounds, r.pace = sharedTickBounds(r.scale.Multiplier), r.scale.Ticks(readPace)
 	}
 	return r
 }
