@@ -318,36 +318,64 @@ func TestCloseInPoll(t *testing.T) {
 	}
 }
 
+// TestConcurrentUsePanics waits until one goroutine is inside a call and then
+// makes another one: two that go in at the same instant may miss each other,
+// and then nothing tells that the first is still inside.
 func TestConcurrentUsePanics(t *testing.T) {
 	b := bustest.New(t)
 	p, s := pair(t, b, small, bus.SubscriberConfig{})
-	ctx, cancel := context.WithCancel(contextOf(t))
-	misuse := func(call func()) (text string) {
-		defer func() {
-			if v := recover(); v != nil {
-				text = fmt.Sprint(v)
-			}
-		}()
-		call()
-		return ""
-	}
-	for name, c := range map[string]struct{ blocked, other func() }{
-		"publisher":  {func() { _ = p.WaitSubscribers(ctx, 99) }, func() { _ = p.TryPublish(nil) }},
-		"subscriber": {func() { _, _ = s.Next(ctx) }, func() { _, _ = s.Poll(func(bus.Message, bool) error { return nil }, 1) }},
+	for name, c := range map[string]struct {
+		blocked func(context.Context) error
+		inside  func() bool
+		others  []func()
+	}{
+		"publisher": {
+			func(ctx context.Context) error { return p.WaitSubscribers(ctx, 99) },
+			p.Inside,
+			[]func(){
+				func() { _ = p.TryPublish(nil) },
+				func() { _, _ = p.Claim(contextOf(t), 1) },
+				func() { p.Unread() },
+			},
+		},
+		"subscriber": {
+			func(ctx context.Context) error { _, err := s.Next(ctx); return err },
+			s.Inside,
+			[]func(){
+				func() { _, _ = s.Next(contextOf(t)) },
+				func() { _, _ = s.Poll(func(bus.Message, bool) error { return nil }, 1) },
+			},
+		},
 	} {
+		ctx, cancel := context.WithCancel(contextOf(t))
 		var work sync.WaitGroup
 		work.Go(func() {
-			for ctx.Err() == nil {
-				misuse(c.blocked)
+			if err := c.blocked(ctx); !errors.Is(err, context.Canceled) {
+				t.Errorf("%s: the call that was inside first returned %v, want that its context is over", name, err)
 			}
 		})
-		bustest.Until(t, name+" to panic", func() bool {
-			text := misuse(c.other)
-			return strings.Contains(text, "concurrent use")
-		})
+		bustest.Until(t, name+" to be inside", c.inside)
+		for i, other := range c.others {
+			if text := panicOf(other); !strings.Contains(text, "concurrent use") {
+				t.Errorf("%s: call %d beside another one: panic %q, want one that says concurrent use", name, i, text)
+			}
+		}
 		cancel()
 		work.Wait()
-		ctx, cancel = context.WithCancel(contextOf(t))
 	}
-	cancel()
+	publish(t, p, "still usable")
+	if m, err := s.Next(contextOf(t)); err != nil || string(m.Payload) != "still usable" {
+		t.Errorf("got %q, %v after the panics", m.Payload, err)
+	}
+}
+
+// panicOf returns what call panics with, or "".
+func panicOf(call func()) (text string) {
+	defer func() {
+		if v := recover(); v != nil {
+			text = fmt.Sprint(v)
+		}
+	}()
+	call()
+	return ""
 }

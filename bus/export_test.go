@@ -10,3 +10,13 @@ func (s *Subscriber) Sleeps() uint64 {
 	}
 	return 0
 }
+
+// Inside reports whether a call of the publisher is being made.
+func (p *Publisher) Inside() bool {
+	return p.c.state.Load() == inside // sync(bus.guard): a test looks, pairs with enter
+}
+
+// Inside reports whether a call of the subscriber is being made.
+func (s *Subscriber) Inside() bool {
+	return s.c.state.Load() == inside // sync(bus.guard): a test looks, pairs with enter
+}
