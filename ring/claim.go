@@ -26,27 +26,27 @@ func (p *Producer) TryClaim(n int, kind uint32, now int64) (Claim, error) {
 	if err == ErrFull {
 		add(&p.block.stats.refused, 1)
 	}
+	p.stopWaiting()
 	return c, err
 }
 
 // Claim claims room for n bytes, waiting for space until ctx ends.
 func (p *Producer) Claim(ctx context.Context, n int, kind uint32, now int64) (Claim, error) {
-	for {
-		c, err := p.claim(ctx, n, kind, now)
-		if err != ErrFull {
-			return c, err
-		}
-		if err := p.waitForSpace(ctx, uint64(n)); err != nil {
-			return Claim{}, err
+	c, err := p.claim(ctx, n, kind, now)
+	for err == ErrFull {
+		if err = p.waitForSpace(ctx, uint64(n)); err == nil {
+			c, err = p.claim(ctx, n, kind, now)
 		}
 	}
+	p.stopWaiting()
+	return c, err
 }
 
 func (p *Producer) claim(ctx context.Context, n int, kind uint32, now int64) (Claim, error) {
 	if n < 0 || n > p.max {
 		return Claim{}, p.tooLarge(n)
 	}
-	if err := p.enter(ctx); err != nil {
+	if err := p.arrive(ctx); err != nil {
 		return Claim{}, err
 	}
 	position, rec, err := p.place(uint64(n))

@@ -101,6 +101,7 @@ func (h *Host) AddPublisher(slot int, gen uint32, member uint64, name string) er
 	}
 	b := h.r.publisher(slot)
 	b.stats = publisherStats{}
+	b.waiting.Store(0) // sync(waiting): not granted yet; pairs with giveWay
 	b.member, b.nameLen = member, uint32(copy(b.name[:], name))
 	b.generation.Store(gen) // sync(generation): pairs with Producer
 	if h.r.options.Exclusive {

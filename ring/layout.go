@@ -157,6 +157,7 @@ var (
 //	0x000  active: 0, or the owner's generation while it is inside by its bias
 //	0x080  identity: written by the host when the slot is granted
 //	0x100  statistics: written by the owner
+//	0x180  waiting: 0, or since when the owner waits, see turns.go; cleared by the host with a grant
 type publisherBlock struct {
 	_ structs.HostLayout
 
@@ -168,7 +169,8 @@ type publisherBlock struct {
 	name       [nameSize]byte
 	_          [48]byte
 	stats      publisherStats
-	_          [3840 - 16*8]byte
+	waiting    shm.Word32
+	_          [3840 - 16*8 - 4]byte
 }
 
 // publisherStats are plain counters, written by one party.
@@ -194,6 +196,7 @@ var (
 	_ [pageSize]byte = [unsafe.Sizeof(publisherBlock{})]byte{}
 	_ [0x080]byte    = [unsafe.Offsetof(publisherBlock{}.generation)]byte{}
 	_ [0x100]byte    = [unsafe.Offsetof(publisherBlock{}.stats)]byte{}
+	_ [0x180]byte    = [unsafe.Offsetof(publisherBlock{}.waiting)]byte{}
 )
 
 // cursorHeader is the first page of a cursor or guest region.

@@ -21,7 +21,7 @@ import (
 //	active u32  in each publisher's block: 0, or its generation while inside by its bias
 //
 //	transition of bias         made by                                    when
-//	0 -> owned(x)              x, holding the mutex                       it was alone for a while
+//	0 -> owned(x)              x, holding the mutex                       it was alone for a while, or takes its turn (turns.go)
 //	owned(x) -> revoking(x)    y, holding the mutex                       y wants in
 //	revoking(x) -> 0           y, holding the mutex                       membarrier done, active[x] is not x's generation
 //	owned/revoking(x) -> 0     x, holding the mutex; host, x proven dead  any time
@@ -75,6 +75,11 @@ type entrant struct {
 	alone       int // slow entries since somebody else was inside or waited
 	uncontended bool
 	since       int64 // when a call that must not block began to enter
+
+	// See turns.go.
+	waiting bool  // others were told that we wait
+	crowd   int   // entries in a row with somebody else about
+	left    int64 // when the last of them ended
 }
 
 func newEntrant(r *Ring, slot int, generation uint32) entrant {
@@ -122,6 +127,7 @@ func (e *entrant) enterSlow(ctx context.Context) error {
 	if ctx == tryContext {
 		e.since = shm.Now()
 	}
+	e.letOwnerGoOn()
 	if err := e.lock(ctx); err != nil {
 		return err
 	}
@@ -151,10 +157,11 @@ func (e *entrant) leaveSlow(mayRebias bool) {
 	h := e.r.log
 	if !e.uncontended || h.lastEntrant.Load() != e.identity {
 		e.alone = 0
+		e.countCrowd()
 	}
 	h.lastEntrant.Store(e.identity)
 	e.alone++
-	if mayRebias && e.alone >= rebiasAfter && h.mutex.Load()&lockWaiters == 0 {
+	if mayRebias && (e.alone >= rebiasAfter || e.crowded()) && h.mutex.Load()&lockWaiters == 0 {
 		// Before the mutex is released: after it, another might be inside.
 		h.bias.Store(e.owned) // sync(bias): pairs with enterBiased
 		e.alone = 0
@@ -203,6 +210,7 @@ func (e *entrant) lock(ctx context.Context) error {
 			word |= lockWaiters
 		}
 		slept = lockWaiters
+		e.startWaiting()
 		_ = shm.FutexWait(m, word, e.patience(ctx)) // any outcome: look again
 		if m.Load() == 0 {
 			continue

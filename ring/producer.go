@@ -23,6 +23,8 @@ type Producer struct {
 	spaceSeen  uint64 // publishers' sleeps that we have woken already
 	waiter     *Waiter
 	spaceLooks lookTrials
+	lookAt     uint64                // bytes published, after which we look who waits: turns.go
+	inVain     [maxPublishers]uint32 // whom we waited for in vain
 }
 
 // Producer returns the producer of a slot that the host has granted to this
@@ -143,19 +145,17 @@ func (p *Producer) publishSlow(ctx context.Context, payload []byte, kind uint32,
 	if len(payload) >= largeCopy {
 		return p.publishLarge(ctx, payload, kind, now)
 	}
-	for {
-		seq, err := p.publish(ctx, payload, kind, now)
-		if err != ErrFull {
-			return seq, err
-		}
-		if ctx == tryContext {
-			add(&p.block.stats.refused, 1)
-			return 0, err
-		}
-		if err := p.waitForSpace(ctx, uint64(len(payload))); err != nil {
-			return 0, err
+	seq, err := p.publish(ctx, payload, kind, now)
+	for err == ErrFull && ctx != tryContext {
+		if err = p.waitForSpace(ctx, uint64(len(payload))); err == nil {
+			seq, err = p.publish(ctx, payload, kind, now)
 		}
 	}
+	if err == ErrFull {
+		add(&p.block.stats.refused, 1)
+	}
+	p.stopWaiting()
+	return seq, err
 }
 
 // publishLarge copies outside the lock. A death in the copy leaves a claim of
@@ -179,7 +179,7 @@ func (p *Producer) publish(ctx context.Context, payload []byte, kind uint32, now
 	if len(payload) > p.max {
 		return 0, p.tooLarge(len(payload))
 	}
-	if err := p.enter(ctx); err != nil {
+	if err := p.arrive(ctx); err != nil {
 		return 0, err
 	}
 	seq := p.sequence
@@ -269,9 +269,11 @@ func (p *Producer) PublishBatch(ctx context.Context, payloads [][]byte, kind uin
 			err = p.waitForSpace(ctx, uint64(len(payloads[done])))
 		}
 		if err != nil {
+			p.stopWaiting()
 			return done, err
 		}
 	}
+	p.stopWaiting()
 	return done, nil
 }
 
@@ -281,7 +283,7 @@ func (p *Producer) PublishBatch(ctx context.Context, payloads [][]byte, kind uin
 //
 // Cost a message of 64 bytes: 5 stores beside the payload's, no call.
 func (p *Producer) publishSome(ctx context.Context, payloads [][]byte, kind uint32, now int64) (int, error) {
-	if err := p.enter(ctx); err != nil {
+	if err := p.arrive(ctx); err != nil {
 		return 0, err
 	}
 	var bytes uint64
@@ -376,6 +378,7 @@ func (p *Producer) WaitCounts(ctx context.Context, ok func(Counts) bool) error {
 // waitForSpace waits, outside the lock, until a record with n bytes of payload
 // may fit.
 func (p *Producer) waitForSpace(ctx context.Context, n uint64) error {
+	p.startWaiting()
 	began := shm.Now()
 	defer func() { add(&p.block.stats.blockedNanos, uint64(shm.Now()-began)) }()
 	extent := extentOf(n)
