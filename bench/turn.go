@@ -140,7 +140,7 @@ func (h *harness) command(ctx context.Context, s *stage, a amount, actor int) (*
 	cmd.Stdout, cmd.Stderr = io.Discard, &stderr
 	cmd.ExtraFiles = s.files[actor]
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = watchdog
 	return cmd, &stderr, nil
 }
 

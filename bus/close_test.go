@@ -236,64 +236,68 @@ func TestCollected(t *testing.T) {
 // TestCloseRaces closes handles, or the bus, while others use them.
 func TestCloseRaces(t *testing.T) {
 	for round := range 60 {
-		b := bustest.New(t)
-		ctx := contextOf(t)
-		var work sync.WaitGroup
-		var closers []func() error
-		var moved atomic.Int64
-		run := func(what string, step func() error) {
-			work.Go(func() {
-				for {
-					if err := step(); err != nil {
-						if !errors.Is(err, bus.ErrClosed) {
-							t.Errorf("%s: %v", what, err)
-						}
-						return
-					}
-					moved.Add(1)
-				}
-			})
-		}
-		for n := range 2 {
-			c := small
-			c.WhenFull = bus.WhenFull(round % 3)
-			p := openPublisher(t, b, "races", c)
-			s := openSubscriber(t, b, "races", bus.SubscriberConfig{Mode: bus.Mode((round + n) % 2)})
-			closers = append(closers, p.Close, s.Close)
-			run("publisher", func() error {
-				if err := p.Publish(ctx, make([]byte, 50)); err != nil && !errors.Is(err, bus.ErrBackpressure) {
-					return err
-				}
-				c, err := p.Claim(ctx, 10)
-				if errors.Is(err, bus.ErrBackpressure) {
-					return nil
-				}
-				if err != nil {
-					return err
-				}
-				copy(c.Bytes(), "0123456789")
-				return c.Commit()
-			})
-			run("subscriber", func() error {
-				m, err := s.Next(ctx)
-				for _, b := range m.Payload {
-					_ = b
-				}
-				return err
-			})
-		}
-		closers = append(closers, b.Close)
-		bustest.Until(t, "some traffic", func() bool { return moved.Load() > int64(round*10) })
-		for i := range closers {
-			work.Go(func() {
-				if err := closers[(i+round)%len(closers)](); err != nil {
-					t.Errorf("Close: %v", err)
-				}
-			})
-		}
-		work.Wait()
+		t.Run(fmt.Sprint(round), func(t *testing.T) { closeRace(t, round) })
 	}
 	bustest.Until(t, "everything to be unmapped", func() bool { return !mapped(t, "races") })
+}
+
+func closeRace(t *testing.T, round int) {
+	b := bustest.New(t)
+	ctx := contextOf(t)
+	var work sync.WaitGroup
+	var closers []func() error
+	var moved atomic.Int64
+	run := func(what string, step func() error) {
+		work.Go(func() {
+			for {
+				if err := step(); err != nil {
+					if !errors.Is(err, bus.ErrClosed) {
+						t.Errorf("%s: %v", what, err)
+					}
+					return
+				}
+				moved.Add(1)
+			}
+		})
+	}
+	for n := range 2 {
+		c := small
+		c.WhenFull = bus.WhenFull(round % 3)
+		p := openPublisher(t, b, "races", c)
+		s := openSubscriber(t, b, "races", bus.SubscriberConfig{Mode: bus.Mode((round + n) % 2)})
+		closers = append(closers, p.Close, s.Close)
+		run("publisher", func() error {
+			if err := p.Publish(ctx, make([]byte, 50)); err != nil && !errors.Is(err, bus.ErrBackpressure) {
+				return err
+			}
+			c, err := p.Claim(ctx, 10)
+			if errors.Is(err, bus.ErrBackpressure) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			copy(c.Bytes(), "0123456789")
+			return c.Commit()
+		})
+		run("subscriber", func() error {
+			m, err := s.Next(ctx)
+			for _, b := range m.Payload {
+				_ = b
+			}
+			return err
+		})
+	}
+	closers = append(closers, b.Close)
+	bustest.Until(t, "some traffic", func() bool { return moved.Load() > int64(round*10) })
+	for i := range closers {
+		work.Go(func() {
+			if err := closers[(i+round)%len(closers)](); err != nil {
+				t.Errorf("Close: %v", err)
+			}
+		})
+	}
+	work.Wait()
 }
 
 // TestCloseInPoll closes from within the function that Poll calls.

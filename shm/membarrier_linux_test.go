@@ -1,9 +1,11 @@
 package shm
 
 import (
+	"math"
 	"runtime"
 	"sync"
 	"testing"
+	"time"
 )
 
 func TestMembarrier(t *testing.T) {
@@ -48,7 +50,8 @@ func TestMembarrierOrdersStoreBeforeLoad(t *testing.T) {
 		t.Skip(err)
 	}
 	hangGuard(t)
-	const rounds = 20_000
+	const rounds = 20_000 // fewer where two threads seldom run at a time
+	end := time.Now().Add(hangLimit / 3)
 	b := AlignedBytes(4096)
 	x, y := Overlay[Word32](b, 0), Overlay[Word32](b, 128)
 	begun, done := Overlay[Word32](b, 256), Overlay[Word32](b, 384)
@@ -56,12 +59,16 @@ func TestMembarrierOrdersStoreBeforeLoad(t *testing.T) {
 	go func() {
 		for i := uint32(1); i <= rounds; i++ {
 			awaitAtLeast(begun, i)
+			if begun.Load() == math.MaxUint32 { // sync(membarrier-round): the rare side is through
+				return
+			}
 			x.Store(i)              // sync(membarrier-x): pairs with the rare side's load
 			seenByHot[i] = y.Load() // sync(membarrier-y): pairs with the rare side's store
 			done.Store(i)           // sync(membarrier-round): pairs with awaitAtLeast
 		}
 	}()
-	for i := uint32(1); i <= rounds; i++ {
+	defer begun.Store(math.MaxUint32) // sync(membarrier-round): pairs with the hot side's loads
+	for i := uint32(1); i <= rounds && (i < 100 || time.Now().Before(end)); i++ {
 		begun.Store(i) // sync(membarrier-round): pairs with awaitAtLeast
 		y.Store(i)     // sync(membarrier-y): pairs with the hot side's load
 		if err := Membarrier(); err != nil {

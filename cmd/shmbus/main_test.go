@@ -158,7 +158,7 @@ func (p place) command(t *testing.T, args ...string) *process {
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Args[0] = "shmbus"
 	cmd.Env = append(os.Environ(), "SHMBUS_DIR="+p.dir, "SHMBUS_BUS=")
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = watchdog
 	stderr := &lockedBuffer{}
 	cmd.Stderr = stderr
 	return &process{cmd, stderr, "shmbus " + strings.Join(args, " ")}

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 const (
@@ -169,7 +170,14 @@ func (s *storm) feed(f *feeder) error {
 
 // begin waits until every publisher is attached, then lets them go.
 func (s *storm) begin(t *testing.T) {
-	<-s.subs[0].met
+	select {
+	case <-s.subs[0].met:
+	case <-time.After(watchdog):
+		for _, p := range s.pubs {
+			t.Logf("publisher %d; stderr:\n%s", p.id, p.stderr)
+		}
+		t.Fatal("not every publisher is attached")
+	}
 	close(s.first)
 }
 

@@ -118,6 +118,9 @@ func runSub(ctx context.Context, a *app, topic string, o *subOptions) (err error
 	r := &subRun{o: o, out: sink{encode: o.encoder(a), staged: o.maxLag != 0}}
 	defer func() {
 		a.last = fmt.Sprintf("delivered %d, lost %d", r.delivered, r.lost)
+		if d, ok := ctx.Deadline(); ok && !time.Now().Before(d) {
+			<-ctx.Done() // it is due; a deadline of a connection may have told us first
+		}
 		if err != nil && errors.Is(context.Cause(ctx), errTimedOut) {
 			err = fmt.Errorf("%w after %v", errTimedOut, o.timeout)
 		}
