@@ -59,11 +59,12 @@ func TestNoCrowd(t *testing.T) {
 // TestIdleOwnerIsNotWaitedFor: an owner that does not publish, and a bias of
 // nobody, cost no more than a look.
 func TestIdleOwnerIsNotWaitedFor(t *testing.T) {
-	p := twoProducers(t)
+	room := newHeapRoom(t, Options{})
+	p := [2]*Producer{room.local(0), room.local(1)}
 	takeBias(t, p[0])
 	crowdIn(p[1])
 	bias := &p[0].r.log.bias
-	for _, word := range []uint64{p[0].owned, biasOwned | identityBits, biasRevoking | uint64(p[0].identity), 0} {
+	for _, word := range []uint64{p[0].owned, biasOwned, biasOwned | identityBits, biasRevoking | uint64(p[0].identity), 0} {
 		bias.Store(word)
 		p[1].letOwnerGoOn() // returns
 	}
@@ -105,20 +106,96 @@ func TestGivesWay(t *testing.T) {
 		t.Errorf("waited again for one that was waited for in vain")
 	}
 
-	// It publishes, and waits once more: a new wait.
-	publish := func(x *Producer) {
-		if _, err := x.Publish(ctx, message, 0, 0); err != nil {
-			t.Error(err)
+	// A new wait; who must not block does not wait for it.
+	p[1].stopWaiting()
+	p[1].startWaiting()
+	for given := p[0].given(); p[0].given()-given < 2*allowance(1<<20); {
+		if _, err := p[0].TryPublish(message, 0, 0); err != nil {
+			t.Fatal(err)
 		}
 	}
-	publish(p[1])
-	if w := p[1].block.waiting.Load(); w != 0 {
-		t.Fatalf("it has published and still says that it waits, since %#x", w)
+	if blocked() != before {
+		t.Errorf("TryPublish waited for another's turn")
 	}
-	p[1].startWaiting()
 	goOn()
 	if blocked() < before+uint64(maxGiveWay) {
 		t.Errorf("waited %d ns in all for the second wait, want %d more than %d", blocked(), maxGiveWay, before)
+	}
+}
+
+// TestSleepersSaySo: who sleeps for the mutex, or for room, says so until it
+// has published, by whatever way, or has given up.
+func TestSleepersSaySo(t *testing.T) {
+	payload := make([]byte, 100)
+	for road, publish := range map[string]func(ctx context.Context, p *Producer) error{
+		"Publish": func(ctx context.Context, p *Producer) error { _, err := p.Publish(ctx, payload, 0, 0); return err },
+		"PublishBatch": func(ctx context.Context, p *Producer) error {
+			_, err := p.PublishBatch(ctx, [][]byte{payload}, 0, 0, true)
+			return err
+		},
+		"Claim": func(ctx context.Context, p *Producer) error {
+			c, err := p.Claim(ctx, len(payload), 0, 0)
+			if err != nil {
+				return err
+			}
+			return c.Commit()
+		},
+	} {
+		t.Run(road, func(t *testing.T) {
+			room := newHeapRoom(t, Options{})
+			c := room.localConsumer(0, SubscriberSpec{Mode: Reliable})
+			p, other := room.local(0), room.local(1)
+			sleeps := func(ctx context.Context, wake func()) error {
+				t.Helper()
+				end := make(chan error)
+				go func() { end <- publish(ctx, p) }()
+				until(func() bool { return p.block.waiting.Load() != 0 })
+				wake()
+				err := <-end
+				if w := p.block.waiting.Load(); w != 0 {
+					t.Errorf("it is over (%v), and it still says that it waits, since %#x", err, w)
+				}
+				return err
+			}
+			// For the mutex.
+			if err := other.enterSlow(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := sleeps(t.Context(), other.leave); err != nil {
+				t.Error(err)
+			}
+			// For room, which comes, and which does not.
+			for full := false; !full; {
+				_, err := other.TryPublish(payload, 0, 0)
+				full = err == ErrFull
+			}
+			if err := sleeps(t.Context(), func() { takeAll(t, c) }); err != nil {
+				t.Error(err)
+			}
+			for full := false; !full; {
+				_, err := other.TryPublish(payload, 0, 0)
+				full = err == ErrFull
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			if err := sleeps(ctx, cancel); err != context.Canceled {
+				t.Errorf("got %v, want %v", err, context.Canceled)
+			}
+		})
+	}
+}
+
+// takeAll reads what there is.
+func takeAll(t *testing.T, c *Consumer) {
+	t.Helper()
+	for {
+		switch _, _, err := c.Take(); err {
+		case nil:
+		case ErrEmpty:
+			c.Release()
+			return
+		default:
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -397,7 +397,7 @@ var defencesOfRecords = []defence{
 		name: "sleeps are bounded", file: "ring/parker.go",
 		with: `	minPark = 50 * time.Millisecond`,
 		gone: `	minPark = time.Hour`,
-		in:   "ring", test: `^TestCondemnedByTheDead$`,
+		in:   "ring", test: `^TestCondemnedByTheDead$`, race: true, // with its last look
 	},
 	{
 		name: "waits for the mutex are bounded", file: "ring/lock.go",

@@ -10,7 +10,7 @@ var defencesOfRing = []defence{
 	},
 	{
 		name: "bias before unlock", file: "ring/lock.go",
-		with: `	if mayRebias && e.alone >= rebiasAfter && h.mutex.Load()&lockWaiters == 0 {
+		with: `	if mayRebias && (e.alone >= rebiasAfter || e.crowded()) && h.mutex.Load()&lockWaiters == 0 {
 		// Before the mutex is released: after it, another might be inside.
 		h.bias.Store(e.owned) // sync(bias): pairs with enterBiased
 		e.alone = 0

@@ -1,0 +1,75 @@
+package main
+
+// defencesOfTurns are those of publishers that take turns.
+var defencesOfTurns = []defence{
+	{
+		name: "a crowd shares the bias", file: "ring/lock.go",
+		with: `(e.alone >= rebiasAfter || e.crowded())`,
+		gone: `e.alone >= rebiasAfter`,
+		in:   "ring", test: `^TestCrowdTakesTurns$`,
+	},
+	{
+		name: "who comes back late is no crowd", file: "ring/turns.go",
+		with: `		e.crowd = 0
+`,
+		gone: ``,
+		in:   "ring", test: `^TestNoCrowd$`,
+	},
+	{
+		name: "an owner that is nobody is not looked at", file: "ring/turns.go",
+		with: `		if slot < 0 || slot >= e.r.geometry.publishers {
+			return // revoke says what is wrong with it
+		}
+`,
+		gone: ``,
+		in:   "ring", test: `^TestIdleOwnerIsNotWaitedFor$`,
+	},
+	{
+		name: "who sleeps for the mutex says so", file: "ring/lock.go",
+		with: `		e.startWaiting()
+`,
+		gone: ``,
+		in:   "ring", test: `^TestSleepersSaySo$`,
+	},
+	{
+		name: "who sleeps for room says so", file: "ring/producer.go",
+		with: `	p.startWaiting()
+`,
+		gone: ``,
+		in:   "ring", test: `^TestSleepersSaySo$`,
+	},
+	{
+		name: "who has published waits no more", file: "ring/turns.go",
+		with: `	e.block.waiting.Store(0) // sync(waiting): pairs with giveWay
+`,
+		gone: ``,
+		in:   "ring", test: `^TestSleepersSaySo$`,
+	},
+	{
+		name: "who waits goes first", file: "ring/turns.go",
+		with: `	if p.given() >= p.lookAt && ctx != tryContext {`,
+		gone: `	if false {`,
+		in:   "ring", test: `^TestGivesWay$`,
+	},
+	{
+		name: "who must not block does not wait for turns", file: "ring/turns.go",
+		with: ` && ctx != tryContext {`,
+		gone: ` {`,
+		in:   "ring", test: `^TestGivesWay$`,
+	},
+	{
+		name: "nobody is waited for in vain twice", file: "ring/turns.go",
+		with: `			p.inVain[n] = mark
+`,
+		gone: ``,
+		in:   "ring", test: `^TestGivesWay$`,
+	},
+	{
+		name: "nobody is waited for without end", file: "ring/turns.go",
+		with: `		case left <= 0:
+			return false
+`,
+		gone: ``,
+		in:   "ring", test: `^TestGivesWay$`,
+	},
+}
