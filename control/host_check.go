@@ -25,18 +25,9 @@ const (
 // checkTopics looks at every live ring. A first finding may be of a ring that
 // was changing; the same one again is not.
 func (h *host) checkTopics() {
-	var topics []*topic
-	h.mu.Lock()
-	for _, t := range h.topics {
-		if t.live {
-			t.refs++
-			topics = append(topics, t)
-		}
-	}
-	h.mu.Unlock()
-	for _, t := range topics {
+	for _, t := range h.look() {
 		h.check(t)
-		h.unref(t)
+		h.looked(t)
 	}
 }
 
@@ -46,7 +37,7 @@ func (h *host) check(t *topic) {
 	corrupt, suspect := t.corrupt != "", t.suspect
 	h.mu.Unlock()
 	if corrupt {
-		t.host.Condemn() // who was inside may have taken the mark away
+		t.condemn()
 		return
 	}
 	found := ""
@@ -62,11 +53,19 @@ func (h *host) check(t *topic) {
 	}
 }
 
-// quarantine gives a topic up if err says that its ring is corrupt.
+// condemn closes the ring to those who are in it. It is repeated, since who was
+// inside may have taken the mark away.
+func (t *topic) condemn() {
+	t.host.Condemn()
+}
+
+// quarantine gives a topic up if err says that its ring is corrupt. The ring first:
+// where a listing names the topic, nobody publishes to it any more.
 func (h *host) quarantine(t *topic, err error) {
 	if !errors.Is(err, ring.ErrCorrupt) {
 		return
 	}
+	t.condemn()
 	h.mu.Lock()
 	first := t.corrupt == ""
 	if first {
@@ -76,7 +75,6 @@ func (h *host) quarantine(t *topic, err error) {
 	if first {
 		h.log.Error("quarantine a corrupt topic", "topic", t.name, "error", err)
 	}
-	t.host.Condemn()
 }
 
 // sound refuses a topic in quarantine. mu is held.

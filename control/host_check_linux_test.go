@@ -91,7 +91,57 @@ func TestUnrepairableTopicIsQuarantined(t *testing.T) {
 	if err := p.Release(); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Remove(soon(t), "t"); err != nil {
-		t.Errorf("remove it: %v", err)
+	eventually(t, func() error {
+		err := c.Remove(soon(t), "t")
+		if errors.Is(err, ErrTopicInUse) {
+			return err // the slot of the dead is freed after the topic is named
+		}
+		if err != nil {
+			t.Errorf("remove it: %v", err)
+		}
+		return nil
+	})
+}
+
+// A topic that the host looks at goes with its last slot all the same, name, memory
+// and all; only its mapping stays until the host has looked.
+func TestLooksHoldNoTopic(t *testing.T) {
+	for name, keep := range map[string]bool{"with its last slot": false, "when it is removed": true} {
+		t.Run(name, func(t *testing.T) {
+			c := dial(t, Config{Dir: busRoot(t), Host: HostConfig{Keep: keep}})
+			publisher(t, c, PublisherRequest{Topic: "t"})
+			h := c.host
+			looks := append(h.look(), h.look()...) // of both who look
+			if len(looks) != 2 {
+				t.Fatalf("%d looks at one topic", len(looks))
+			}
+			topic := looks[0]
+			h.dropAll(func(d *holder) bool { return d.topic == topic })
+			if keep {
+				if i := h.info(); i.Topics != 1 || i.Memory == 0 {
+					t.Errorf("it is not kept: %+v", i)
+				}
+				must(t, h.remove("t"))
+			}
+			if i := h.info(); i.Topics != 0 || i.Memory != 0 || len(h.list()) != 0 {
+				t.Errorf("it is still there: %+v", i)
+			}
+			again := publisher(t, c, PublisherRequest{Topic: "t"})
+			if !again.CreatedTopic {
+				t.Error("its name is still taken")
+			}
+			mapped := mappings(t)
+			h.looked(topic)
+			if n := mappings(t); n != mapped {
+				t.Errorf("%d mappings while it is looked at, %d before", n, mapped)
+			}
+			h.looked(topic)
+			eventually(t, func() error { // the host may be looking as well
+				if n := mappings(t); n != mapped-2 {
+					return fmt.Errorf("%d mappings, %d before, with log and cursors of a topic that has gone", n, mapped)
+				}
+				return nil
+			})
+		})
 	}
 }

@@ -203,13 +203,46 @@ func (h *host) failTopic(t *topic, err error) {
 func (h *host) unref(t *topic) {
 	h.mu.Lock()
 	t.refs--
-	last := t.refs == 0 && (t.removed || !h.config.Keep)
-	if last && h.topics[t.name] == t {
+	gone := h.gone(t)
+	if gone && h.topics[t.name] == t {
 		delete(h.topics, t.name)
 	}
+	last := gone && t.looks == 0
+	h.mu.Unlock()
+	if gone {
+		h.unstoreTopic(t)
+	}
+	if last {
+		t.regions.close()
+	}
+}
+
+// gone: nobody refers to the topic any more, and it is not kept. mu is held.
+func (h *host) gone(t *topic) bool { return t.refs == 0 && (t.removed || !h.config.Keep) }
+
+// look returns all live topics, for the host to look into their rings. That is no
+// reference: however long a look takes, who gives up the last slot of a topic finds
+// it gone. Only its memory stays mapped, until looked.
+func (h *host) look() []*topic {
+	var topics []*topic
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, t := range h.topics {
+		if t.live {
+			t.looks++
+			topics = append(topics, t)
+		}
+	}
+	return topics
+}
+
+// looked ends the look at one of them.
+func (h *host) looked(t *topic) {
+	h.mu.Lock()
+	t.looks--
+	last := t.looks == 0 && h.gone(t)
 	h.mu.Unlock()
 	if last {
-		h.unstoreTopic(t)
 		t.regions.close()
 	}
 }

@@ -81,12 +81,10 @@ func TestMemoryOfTheMachineIsTheLimit(t *testing.T) {
 	if err != nil {
 		t.Skip(err)
 	}
-	if available > 15<<30 {
-		t.Skip("this machine could hold it")
-	}
 	c := dial(t, Config{Dir: busRoot(t), Host: HostConfig{MaxMemory: 1 << 60}})
 	h := c.host
-	if err := h.reserve("t", available+1<<30); !errors.Is(err, ErrNoMemory) || !strings.Contains(err.Error(), "limit: ") {
+	// Far more, since others may give theirs back meanwhile.
+	if err := h.reserve("t", available+1<<40); !errors.Is(err, ErrNoMemory) || !strings.Contains(err.Error(), "limit: ") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -327,7 +325,8 @@ func TestGuestsAreLossySubscribersOnly(t *testing.T) {
 	}
 	root := dir + "/root"
 	config := Config{Dir: root, Host: HostConfig{Group: "4711"}}
-	host, other := dial(t, config), dial(t, Config{Dir: root})
+	// The next host waits for itself, however long that takes.
+	host, other := dial(t, config), dial(t, Config{Dir: root, Host: HostConfig{Settle: 10 * time.Second}})
 	p := publisher(t, other, PublisherRequest{Topic: "t"})
 	if info, err := other.Host(soon(t)); err != nil || info.Group != "4711" {
 		t.Errorf("%+v, %v", info, err)

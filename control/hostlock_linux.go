@@ -3,6 +3,7 @@ package control
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -66,21 +67,48 @@ func (d *BusDir) HostPID() int {
 	if unix.Fstatat(int(d.file.Fd()), LockName, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
 		return 0
 	}
-	b, err := os.ReadFile("/proc/locks")
-	if err != nil {
-		return 0
-	}
-	// 1: FLOCK  ADVISORY  WRITE 1234 00:1b:56789 0 EOF
 	file := fmt.Sprintf("%02x:%02x:%d", unix.Major(st.Dev), unix.Minor(st.Dev), st.Ino)
-	for line := range strings.Lines(string(b)) {
-		f := strings.Fields(line)
-		if len(f) >= 6 && f[1] == "FLOCK" && f[3] == "WRITE" && f[5] == file {
-			if pid, err := strconv.Atoi(f[4]); err == nil && pid > 0 {
-				return pid
-			}
+	for range locksTries {
+		f, err := os.Open("/proc/locks")
+		if err != nil {
+			return 0
+		}
+		pid, whole := flockHolder(f, file)
+		f.Close()
+		if pid != 0 || whole {
+			return pid
 		}
 	}
 	return 0
+}
+
+// locksTries is how often a list of locks that comes in pieces is read before it
+// is believed that one is not there.
+const locksTries = 5
+
+// flockHolder finds in the kernel's list of locks who holds a file's; 0: nobody.
+// One read gets what fits into a page, as it is at that moment, and the next goes
+// on by number: if somebody gave up an earlier lock meanwhile, it misses one. whole
+// says that one read got all of it, with room for more.
+func flockHolder(locks io.Reader, file string) (pid int, whole bool) {
+	b := make([]byte, 64<<10)
+	whole = true
+	for reads := 0; ; reads++ {
+		n, err := locks.Read(b)
+		if n == 0 || err != nil {
+			return 0, whole
+		}
+		whole = reads == 0 && n < os.Getpagesize()/2
+		// 1: FLOCK  ADVISORY  WRITE 1234 00:1b:56789 0 EOF
+		for line := range strings.Lines(string(b[:n])) { // whole ones
+			f := strings.Fields(line)
+			if len(f) >= 6 && f[1] == "FLOCK" && f[3] == "WRITE" && f[5] == file {
+				if pid, err := strconv.Atoi(f[4]); err == nil && pid > 0 {
+					return pid, true
+				}
+			}
+		}
+	}
 }
 
 // lockFile opens a file of the directory and locks it; ok is false if somebody

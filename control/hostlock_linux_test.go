@@ -3,7 +3,9 @@ package control
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"strings"
 	"testing"
 )
 
@@ -182,4 +184,43 @@ func TestHostLockEndsWithItsProcess(t *testing.T) {
 	}
 	c.killAndReap()
 	mustLock(t, d)
+}
+
+// piecewise gives one piece with each read, as the kernel does its list of locks.
+type piecewise []string
+
+func (p *piecewise) Read(b []byte) (int, error) {
+	if len(*p) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(b, (*p)[0])
+	*p = (*p)[1:]
+	return n, nil
+}
+
+// Who is not in a list that came in pieces may be there all the same, between two.
+func TestLocksInPieces(t *testing.T) {
+	const (
+		other  = "1: POSIX  ADVISORY  WRITE 12 00:1b:7 0 EOF\n2: FLOCK  ADVISORY  READ 34 00:1b:8 0 EOF\n"
+		waiter = "2: -> FLOCK  ADVISORY  WRITE 56 00:1b:8 0 EOF\n"
+		holder = "3: FLOCK  ADVISORY  WRITE 78 00:1b:8 0 EOF\n"
+		hidden = "3: FLOCK  ADVISORY  WRITE 0 00:1b:8 0 EOF\n" // of another PID namespace
+	)
+	for _, x := range []struct {
+		name  string
+		list  piecewise
+		pid   int
+		whole bool
+	}{
+		{"empty", nil, 0, true},
+		{"nobody", piecewise{other + waiter + hidden}, 0, true},
+		{"somebody", piecewise{other + waiter + holder}, 78, true},
+		{"somebody behind the first piece", piecewise{other, waiter, holder}, 78, true},
+		{"nobody in two pieces", piecewise{other, waiter}, 0, false},
+		{"nobody in a full page", piecewise{strings.Repeat(other, os.Getpagesize()/len(other))}, 0, false},
+	} {
+		if pid, whole := flockHolder(&x.list, "00:1b:8"); pid != x.pid || whole != x.whole {
+			t.Errorf("%s: pid %d, whole %t; want %d, %t", x.name, pid, whole, x.pid, x.whole)
+		}
+	}
 }

@@ -152,7 +152,7 @@ func TestFullBacklogIsAStalledHost(t *testing.T) {
 	must(t, unix.Listen(s, 0))
 	within(t, "Dial", func() {
 		for {
-			ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			c, err := dialHost(ctx, d)
 			cancel()
 			if err == nil {

@@ -52,18 +52,9 @@ func CheckOnStall(policy string) error {
 func (h *host) probeStalls() {
 	defer h.work.Done()
 	for h.pause(stallProbe) {
-		var topics []*topic
-		h.mu.Lock()
-		for _, t := range h.topics {
-			if t.live {
-				t.refs++
-				topics = append(topics, t)
-			}
-		}
-		h.mu.Unlock()
-		for _, t := range topics {
+		for _, t := range h.look() {
 			h.probe(t, time.Now())
-			h.unref(t)
+			h.looked(t)
 		}
 	}
 }

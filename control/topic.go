@@ -25,7 +25,7 @@ const DefaultCapacity = 4 << 20
 //	making → failed  the same: no memory, a bad region
 //	live → gone      the last reference went (and the host does not keep topics), or
 //	                 remove: out of the host's map at once, unmapped with the last
-//	                 reference
+//	                 reference, and when the host itself does not look at it
 //
 // If the host dies while making, nobody else has the memory and it is gone; from
 // the first grant on it lives with those who map it.
@@ -46,6 +46,7 @@ type topic struct {
 	unsealed    bool // exclusive, and its publisher has not mapped it yet; exclusive.go
 	removed     bool
 	refs        int // holders, and requests at work on it
+	looks       int // of the host itself, which keep it mapped and nothing else
 	publishers  table
 	subscribers table
 	guests      table
