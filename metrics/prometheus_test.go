@@ -5,12 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -53,17 +53,11 @@ func startPrometheus(t *testing.T, target string, flags ...string) server {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := free.Addr().String()
-	_ = free.Close()
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(path, append([]string{"--config.file=" + file, "--storage.tsdb.path=" + filepath.Join(dir, "data"), "--web.listen-address=" + address}, flags...)...)
+	cmd := exec.Command(path, append([]string{"--config.file=" + file, "--storage.tsdb.path=" + filepath.Join(dir, "data"), "--web.listen-address=127.0.0.1:0"}, flags...)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -73,7 +67,31 @@ func startPrometheus(t *testing.T, target string, flags ...string) server {
 		_ = cmd.Wait()
 		_ = log.Close()
 	})
-	return server{"http://" + address, log}
+	return server{"http://" + listening(t, log.Name()), log}
+}
+
+// listening waits until a Prometheus listens, and returns where: it chooses the
+// port itself, since one chosen for it may be another's by then.
+func listening(t *testing.T, log string) (address string) {
+	t.Helper()
+	line := regexp.MustCompile(`"Listening on".* address=(\S+)`)
+	var text []byte
+	defer func() {
+		if address == "" {
+			t.Logf("%s", text)
+		}
+	}()
+	bustest.Until(t, "Prometheus to listen", func() bool {
+		var err error
+		if text, err = os.ReadFile(log); err != nil {
+			t.Fatal(err)
+		}
+		if found := line.FindSubmatch(text); found != nil {
+			address = string(found[1])
+		}
+		return address != ""
+	})
+	return address
 }
 
 // point is one element of an instant query's result.

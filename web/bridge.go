@@ -45,7 +45,8 @@ type Bridge struct {
 	looks   *looks
 	rate    *limiter
 
-	bodyTimeout time.Duration // for a request's body
+	bodyTimeout   time.Duration // for a request's body
+	answerTimeout time.Duration // for one write to a client that reads
 
 	mu         sync.Mutex
 	publishers map[string]*bus.SharedPublisher
@@ -71,7 +72,7 @@ func New(ctx context.Context, c Config) (*Bridge, error) {
 		}
 	}
 	b := &Bridge{
-		config: c, observer: o, bus: h, streams: make(chan struct{}, c.MaxStreams), bodyTimeout: bodyTimeout,
+		config: c, observer: o, bus: h, streams: make(chan struct{}, c.MaxStreams), bodyTimeout: bodyTimeout, answerTimeout: answerTimeout,
 		rate: newLimiter(c.MaxPublishRate), publishers: map[string]*bus.SharedPublisher{},
 	}
 	b.life, b.end = context.WithCancel(context.Background())
@@ -110,7 +111,7 @@ func (b *Bridge) Handler() http.Handler {
 		_, _ = w.Write(openAPI)
 	})
 	mux.HandleFunc("GET /v1/bridge", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, http.StatusOK, map[string]any{"bus": b.observer.Name(), "publish": b.config.AllowPublish, "max_streams": b.config.MaxStreams})
+		b.answer(w, http.StatusOK, map[string]any{"bus": b.observer.Name(), "publish": b.config.AllowPublish, "max_streams": b.config.MaxStreams})
 	})
 	mux.HandleFunc("GET /v1/snapshots", b.snapshots)
 	mux.HandleFunc("GET /v1/topics", b.topics)
@@ -166,7 +167,7 @@ func (b *Bridge) topics(w http.ResponseWriter, r *http.Request) {
 		b.fail(w, r, err)
 		return
 	}
-	answer(w, http.StatusOK, map[string]any{"topics": topics})
+	b.answer(w, http.StatusOK, map[string]any{"topics": topics})
 }
 
 // topic shows one topic.
@@ -178,7 +179,7 @@ func (b *Bridge) topic(w http.ResponseWriter, r *http.Request) {
 	}
 	for i := range topics {
 		if topics[i].Topic == r.PathValue("topic") {
-			answer(w, http.StatusOK, &topics[i])
+			b.answer(w, http.StatusOK, &topics[i])
 			return
 		}
 	}

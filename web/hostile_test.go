@@ -165,53 +165,26 @@ func TestPathTricks(t *testing.T) {
 // more memory than the limit on streams allows, and are told what they lost.
 func TestSlowReaders(t *testing.T) {
 	s := newSite(t, func(c *Config) { c.MaxStreams = 8 })
+	s.bridge.answerTimeout = 10 * bustest.Watchdog // nobody is let go for being slow before all is published
 	p := s.publisher(t, "orders", 64<<10)
 	reader, err := s.Subscriber(bustest.Context(t), "orders", bus.SubscriberConfig{Name: "reader"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer reader.Close()
-	var streams []net.Conn
-	refused := 0
-	for range 1000 {
-		c, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		if tc, ok := c.(*net.TCPConn); ok {
-			_ = tc.SetReadBuffer(4096)
-		}
-		_, err = io.WriteString(c, "GET /v1/topics/orders/messages HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\nAuthorization: Bearer "+s.bridge.config.Token+"\r\n\r\n")
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = c.SetReadDeadline(time.Now().Add(bustest.Watchdog))
-		status := make([]byte, len("HTTP/1.1 200"))
-		if _, err := io.ReadFull(c, status); err != nil {
-			t.Fatal(err)
-		}
-		switch string(status[9:]) {
-		case "200":
-			streams = append(streams, c)
-		case "503":
-			refused++
-			_ = c.Close()
-		default:
-			t.Fatalf("%s", status)
-		}
-	}
+	streams, refused := slowStreams(t, s, 1000)
 	if len(streams) != 8 || refused != 992 {
 		t.Fatalf("%d streams, %d refused, want 8 and 992", len(streams), refused)
 	}
 	var before, after runtime.MemStats
+	runtime.GC()
 	runtime.ReadMemStats(&before)
 	payload := bytes.Repeat([]byte("x"), 1000)
 	const messages = 50_000 // far more than buffers of sockets hold
 	read := make(chan error, 1)
 	go func() {
 		for range messages {
-			if _, err := reader.Next(bustest.Context(t)); err != nil {
+			if _, err := reader.Next(t.Context()); err != nil {
 				read <- err
 				return
 			}
@@ -239,19 +212,61 @@ func TestSlowReaders(t *testing.T) {
 		}
 	}
 	// One of them begins to read again, and hears of it.
-	lines := bufio.NewReader(streams[0])
+	toldOfLoss(t, streams[0])
+}
+
+// toldOfLoss reads on until it is told what was lost.
+func toldOfLoss(t *testing.T, stream net.Conn) {
+	t.Helper()
+	_ = stream.SetReadDeadline(time.Now().Add(bustest.Watchdog))
+	lines := bufio.NewReader(stream)
 	for {
 		line, err := lines.ReadString('\n')
 		if err != nil {
 			t.Fatalf("never told what was lost: %v", err)
 		}
 		if strings.HasPrefix(line, "event: lost") {
-			break
+			return
 		}
 		if strings.Contains(line, `"sequence":49999,`) {
 			t.Fatal("got the last message and lost nothing: the test did not make it slow")
 		}
 	}
+}
+
+// slowStreams asks n times for the messages and reads no more than the status.
+// It returns the streams there are, and how many were refused.
+func slowStreams(t *testing.T, s *site, n int) (streams []net.Conn, refused int) {
+	t.Helper()
+	for range n {
+		c, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		if tc, ok := c.(*net.TCPConn); ok {
+			_ = tc.SetReadBuffer(4096)
+		}
+		_, err = io.WriteString(c, "GET /v1/topics/orders/messages HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\nAuthorization: Bearer "+s.bridge.config.Token+"\r\n\r\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = c.SetReadDeadline(time.Now().Add(bustest.Watchdog))
+		status := make([]byte, len("HTTP/1.1 200"))
+		if _, err := io.ReadFull(c, status); err != nil {
+			t.Fatal(err)
+		}
+		switch string(status[9:]) {
+		case "200":
+			streams = append(streams, c)
+		case "503":
+			refused++
+			_ = c.Close()
+		default:
+			t.Fatalf("%s", status)
+		}
+	}
+	return streams, refused
 }
 
 // TestListen: loopback or a private socket, nothing else.

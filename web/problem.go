@@ -80,14 +80,14 @@ func (b *Bridge) answerProblem(w http.ResponseWriter, r *http.Request, p problem
 	if b.config.Logger != nil {
 		b.config.Logger.Debug("refused", "method", r.Method, "path", r.URL.Path, "remote", r.RemoteAddr, "status", p.Status, "why", p.Detail)
 	}
-	deadline(w, answerTimeout)
+	deadline(w, b.answerTimeout)
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(p.Status)
 	_ = json.NewEncoder(w).Encode(p) // the client is gone if it fails
 }
 
-func answer(w http.ResponseWriter, status int, v any) {
-	deadline(w, answerTimeout)
+func (b *Bridge) answer(w http.ResponseWriter, status int, v any) {
+	deadline(w, b.answerTimeout)
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(v) // the client is gone if it fails

@@ -84,7 +84,7 @@ func (b *Bridge) publish(w http.ResponseWriter, r *http.Request) {
 		b.failAt(w, r, err, &published)
 		return
 	}
-	answer(w, http.StatusCreated, map[string]int{"published": published})
+	b.answer(w, http.StatusCreated, map[string]int{"published": published})
 }
 
 // sendEach publishes a message for each line.

@@ -102,7 +102,7 @@ func (b *Bridge) snapshots(w http.ResponseWriter, r *http.Request) {
 	defer done()
 	next := b.looks.newer()
 	defer b.looks.join()()
-	out := newEvents(w)
+	out := newEvents(w, b.answerTimeout)
 	for {
 		select {
 		case <-next:
@@ -132,15 +132,16 @@ func (b *Bridge) stream() (done func(), err error) {
 type events struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
+	timeout time.Duration // for one write
 	b       []byte
 }
 
-func newEvents(w http.ResponseWriter) *events {
+func newEvents(w http.ResponseWriter, timeout time.Duration) *events {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // proxies pass it on at once
-	deadline(w, answerTimeout)
+	deadline(w, timeout)
 	w.WriteHeader(http.StatusOK)
-	e := &events{w: w, control: http.NewResponseController(w)}
+	e := &events{w: w, control: http.NewResponseController(w), timeout: timeout}
 	_ = e.flush()
 	return e
 }
@@ -170,9 +171,9 @@ func (e *events) comment() error {
 const flushAt = 32 << 10
 
 // flush writes what was collected. It blocks while the client does not read,
-// for answerTimeout at most.
+// for its timeout at most.
 func (e *events) flush() error {
-	deadline(e.w, answerTimeout)
+	deadline(e.w, e.timeout)
 	if len(e.b) > 0 {
 		if _, err := e.w.Write(e.b); err != nil {
 			return err

@@ -54,11 +54,11 @@ func (b *Bridge) tail(w http.ResponseWriter, r *http.Request) {
 	}
 	defer s.Close()
 	if q.sse {
-		sendEvents(ctx, newEvents(w), s, q.limit)
+		sendEvents(ctx, newEvents(w, b.answerTimeout), s, q.limit)
 		return
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
-	sendLines(ctx, w, s, q.limit)
+	sendLines(ctx, w, s, q.limit, b.answerTimeout)
 }
 
 func readTail(r *http.Request) (tailRequest, error) {
@@ -163,14 +163,14 @@ func sendEvents(ctx context.Context, out *events, s *bus.Subscriber, limit int) 
 }
 
 // sendLines sends messages as lines of JSON.
-func sendLines(ctx context.Context, w http.ResponseWriter, s *bus.Subscriber, limit int) {
+func sendLines(ctx context.Context, w http.ResponseWriter, s *bus.Subscriber, limit int, timeout time.Duration) {
 	control := http.NewResponseController(w)
-	deadline(w, answerTimeout)
+	deadline(w, timeout)
 	w.WriteHeader(http.StatusOK)
 	_ = control.Flush()
 	var b []byte
 	flush := func() error {
-		deadline(w, answerTimeout)
+		deadline(w, timeout)
 		if _, err := w.Write(b); err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/shmbus/shmbus/bustest"
 	"github.com/shmbus/shmbus/control"
@@ -32,6 +33,9 @@ func readerProgram(ctx context.Context, c *bustest.Child) error {
 	}
 	c.Say("slot %d %d", g.Slot, g.Gen)
 	c.Say("ready")
+	if err := flipped(g); err != nil {
+		return err
+	}
 	random := rand.New(rand.NewPCG(3, 4))
 	capacity := g.Ring.Options().Capacity
 	var got [2]int
@@ -69,6 +73,20 @@ func readerProgram(ctx context.Context, c *bustest.Child) error {
 }
 
 const flippedSequence = 7
+
+// flipped waits until the attacker is at work: until record 0 is one of his.
+func flipped(g *control.Grant) error {
+	for end := time.Now().Add(startLimit); time.Now().Before(end); {
+		consumer, err := g.Ring.Consumer(g.Slot, g.Gen, ring.Attachment{Sequence: flippedSequence}, ring.ConsumerOptions{})
+		if err != nil {
+			return err
+		}
+		if _, err := consumer.Next(); err == nil {
+			return nil
+		}
+	}
+	return errors.New("record 0 is never one of the attacker's")
+}
 
 // TestHeadersFlipped: headers, positions and sequences change under a reader,
 // most of them to what could be true. It reads what lies inside, or says that

@@ -22,12 +22,16 @@ import (
 // takes as long, even on a machine that is busy with other things.
 const hangLimit = 30 * time.Second
 
+// startLimit is hangLimit until its first marker: until then it registers for
+// membarriers, and the kernel waits for every processor, however busy.
+const startLimit = 2 * time.Minute
+
 // tracee is a process whose main thread is traced. All methods but the
 // watchdog are called by the thread that started it.
 type tracee struct {
 	pid     int
 	regs    unix.PtraceRegs
-	limit   time.Duration // hangLimit, but where that is tested
+	limit   time.Duration // hangLimit, but at the start and where that is tested
 	watch   *time.Timer   // runs while the process is waited for
 	hung    atomic.Bool
 	gone    bool
@@ -55,8 +59,8 @@ func startTracee(what string, files []uintptr) (*tracee, error) {
 	if err != nil {
 		return nil, fmt.Errorf("executing a traced process: %w", err)
 	}
-	t := &tracee{pid: pid, limit: hangLimit}
-	t.watch = time.AfterFunc(hangLimit, t.bite)
+	t := &tracee{pid: pid, limit: startLimit}
+	t.watch = time.AfterFunc(startLimit, t.bite)
 	if err = t.await(); err == nil {
 		err = unix.PtraceSetOptions(pid, unix.PTRACE_O_EXITKILL)
 	}
@@ -67,6 +71,7 @@ func startTracee(what string, files []uintptr) (*tracee, error) {
 		t.kill()
 		return nil, err
 	}
+	t.limit = hangLimit
 	return t, nil
 }
 

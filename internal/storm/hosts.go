@@ -29,7 +29,7 @@ func (r *round) hunt() error {
 			}
 		}
 		at := time.Now()
-		if err := r.kill([]*process{p}); err != nil {
+		if err := r.kill([]*process{p}, p.pid()); err != nil {
 			return err
 		}
 		joined, err := r.join(p.pid())

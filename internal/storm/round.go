@@ -189,7 +189,7 @@ func (r *round) chaos() error {
 				return err
 			}
 		default:
-			if err := r.kill(victims); err != nil {
+			if err := r.kill(victims, r.dir.HostPID()); err != nil {
 				return err
 			}
 		}
@@ -219,12 +219,12 @@ func (r *round) victims() []*process {
 }
 
 // kill kills one, sometimes two or three at once, and starts their successors.
-func (r *round) kill(victims []*process) error {
+// host is the pid of the host, if that is known.
+func (r *round) kill(victims []*process, host int) error {
 	n := 1
 	if r.rng.IntN(8) == 0 {
 		n = 1 + r.rng.IntN(3)
 	}
-	host := r.dir.HostPID()
 	r.rng.Shuffle(len(victims), func(i, j int) { victims[i], victims[j] = victims[j], victims[i] })
 	victims = victims[:min(n, len(victims), r.kills)]
 	for _, p := range victims {

@@ -46,7 +46,9 @@ func TestStoppedHostStaysTheHost(t *testing.T) {
 	before := delivered()
 	a.mu.Unlock()
 	must(a.await("those attached to go on", func() bool { return delivered() > before+100 }))
-	if pid := a.dir.HostPID(); pid != host.pid() {
+	pid := 0 // one look may miss it
+	must(a.await("the pid of the host", func() bool { pid = a.dir.HostPID(); return pid != 0 }))
+	if pid != host.pid() {
 		t.Errorf("pid %d has taken the place of a stopped host, pid %d", pid, host.pid())
 	}
 

@@ -30,7 +30,7 @@ type stage struct {
 	repo    string
 	scratch string
 	env     []string
-	groups  []int // process groups that blocks may have left behind
+	groups  []int // process groups that blocks have left behind
 	count   int
 }
 
@@ -64,7 +64,7 @@ func newStage(bin string) (*stage, error) {
 // close ends what the blocks left running and removes the scratch directory.
 func (s *stage) close() {
 	for _, g := range s.groups {
-		_ = syscall.Kill(-g, syscall.SIGKILL) // most have ended by themselves
+		_ = syscall.Kill(-g, syscall.SIGKILL) // it may have ended meanwhile
 	}
 	if err := os.RemoveAll(s.scratch); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -177,9 +177,11 @@ func (s *stage) exec(b block, name string, args ...string) ([]byte, error) {
 		return nil, err
 	}
 	group := cmd.Process.Pid
-	s.groups = append(s.groups, group)
 	cmd.Cancel = func() error { return syscall.Kill(-group, syscall.SIGKILL) }
 	err = cmd.Wait()
+	if syscall.Kill(-group, 0) == nil { // the number of one that is gone may become another's
+		s.groups = append(s.groups, group)
+	}
 	if ctx.Err() != nil {
 		err = fmt.Errorf("still running after %v", limit)
 	}
