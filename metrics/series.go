@@ -27,7 +27,7 @@ var publisherCounters = []counter[ring.PublisherCounters]{
 	{"dropped_messages_total", "Messages dropped by their publisher because the ring was full.", func(c *ring.PublisherCounters) float64 { return float64(c.Dropped) }},
 	{"aborted_claims_total", "Claims given up by their publisher.", func(c *ring.PublisherCounters) float64 { return float64(c.Aborted) }},
 	{"batches_total", "Batches published.", func(c *ring.PublisherCounters) float64 { return float64(c.Batches) }},
-	{"blocked_seconds_total", "Time spent waiting for space in the ring, or for the turn of another publisher.", func(c *ring.PublisherCounters) float64 { return seconds(c.BlockedNanos) }},
+	{"blocked_seconds_total", "Time spent waiting for space in the ring, or for another publisher that slept.", func(c *ring.PublisherCounters) float64 { return seconds(c.BlockedNanos) }},
 	{"lock_revocations_total", "Times the lock's bias was taken from another publisher.", func(c *ring.PublisherCounters) float64 { return float64(c.Revocations) }},
 	{"lock_contended_total", "Entries into the ring that had to wait for another publisher.", func(c *ring.PublisherCounters) float64 { return float64(c.Contended) }},
 	{"lock_stalls_total", "Entries given up because a stopped process was inside.", func(c *ring.PublisherCounters) float64 { return float64(c.Stalls) }},

@@ -77,9 +77,10 @@ type entrant struct {
 	since       int64 // when a call that must not block began to enter
 
 	// See turns.go.
-	waiting bool  // others were told that we wait
-	crowd   int   // entries in a row with somebody else about
-	left    int64 // when the last of them ended
+	waiting bool   // others were told that we wait
+	crowd   int    // entries, at a crowd's pace, that found somebody else about
+	left    int64  // when the last of them ended
+	leftAt  uint64 // and how many messages we had published then
 }
 
 func newEntrant(r *Ring, slot int, generation uint32) entrant {

@@ -46,6 +46,7 @@ func (r *Ring) Producer(slot int, generation uint32) (*Producer, error) {
 			return nil, err
 		}
 	}
+	p.lookAt = p.nextLook()
 	if !r.options.Fenced && r.guests == nil {
 		p.fastLimit = min(uint64(p.max)+1, largeCopy)
 	}
@@ -227,6 +228,7 @@ func (p *Producer) place(n uint64) (uint64, *record, error) {
 	end := position + extent + recordHeader
 	if before(p.soft, end) {
 		if err := p.makeRoom(position, end); err != nil {
+			p.crowd = 0 // who goes to sleep has no use for the bias
 			return 0, nil, err
 		}
 	}
@@ -263,8 +265,13 @@ func (p *Producer) PublishBatch(ctx context.Context, payloads [][]byte, kind uin
 	}
 	done := 0
 	for done < len(payloads) {
+		if wait {
+			p.yieldTurn(ctx)
+		}
 		n, err := p.publishSome(ctx, payloads[done:], kind, now)
-		done += n
+		if done += n; n > 0 {
+			p.stopWaiting()
+		}
 		if err == ErrFull && wait {
 			err = p.waitForSpace(ctx, uint64(len(payloads[done])))
 		}
@@ -283,7 +290,7 @@ func (p *Producer) PublishBatch(ctx context.Context, payloads [][]byte, kind uin
 //
 // Cost a message of 64 bytes: 5 stores beside the payload's, no call.
 func (p *Producer) publishSome(ctx context.Context, payloads [][]byte, kind uint32, now int64) (int, error) {
-	if err := p.arrive(ctx); err != nil {
+	if err := p.enter(ctx); err != nil {
 		return 0, err
 	}
 	var bytes uint64
@@ -378,7 +385,6 @@ func (p *Producer) WaitCounts(ctx context.Context, ok func(Counts) bool) error {
 // waitForSpace waits, outside the lock, until a record with n bytes of payload
 // may fit.
 func (p *Producer) waitForSpace(ctx context.Context, n uint64) error {
-	p.startWaiting()
 	began := shm.Now()
 	defer func() { add(&p.block.stats.blockedNanos, uint64(shm.Now()-began)) }()
 	extent := extentOf(n)
@@ -402,6 +408,7 @@ func (p *Producer) waitForSpace(ctx context.Context, n uint64) error {
 	if p.mayFit(end) {
 		return nil
 	}
+	p.startWaiting()
 	return p.park(ctx, w)
 }
 

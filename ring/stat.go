@@ -104,7 +104,7 @@ type PublisherCounters struct {
 	Refused      uint64 // attempts that found the ring full
 	Dropped      uint64 // messages, by the publisher's own policy
 	Aborted      uint64 // claims
-	BlockedNanos uint64 // waited for space, or for the turn of another
+	BlockedNanos uint64 // slept for space, or for the turn of another
 	Revocations  uint64 // of another's bias
 	Contended    uint64 // times that somebody else was inside
 	Batches      uint64 // calls of PublishBatch that published something, one more for each wait within

@@ -13,18 +13,19 @@ import (
 // Each has the bias for a while. To enter by the mutex costs half a dozen lines
 // that the other processor has written since, and to revoke a bias a barrier
 // besides: some microsecond a message, each way. So a publisher that finds
-// somebody else about again and again, each time soon after it left (crowded),
-// takes the bias when it leaves, as if it were alone, and before it revokes
-// another's, lets it go on for some 25 µs, as long as it does go on. The price
-// is then paid once for a hundred messages.
+// somebody else about again and again, and comes back at once each time
+// (crowded), takes the bias when it leaves, as if it were alone, and before it
+// revokes another's, lets it go on for tenure, as long as it does go on. The
+// price is then paid once for dozens of messages. Who comes back later is no
+// crowd: it would wait for others, and they for a barrier, for a message each.
 //
-// Nobody is left behind. Who has to sleep, for the mutex or for room, is at the
-// scheduler's mercy: by the time it runs, those who did not sleep have taken
-// the ring, or the room, again. So it says in its block that it waits, and how
-// far the ring went then, until it has published. Others, once they have
-// published for allowance bytes since, wait for it, outside the ring; not for
-// long, for it may be stopped, or dead. Whom one waited for in vain is not
-// waited for again until it has published.
+// Who sleeps is waited for. A publisher that has to sleep, for the mutex or for
+// room, is at the scheduler's mercy: by the time it runs, those who did not
+// sleep have taken the ring, or the room, again. So it says in its block that it
+// waits, and how far the ring went then. Others look at that now and then while
+// they publish, and when the ring has gone allowance bytes further, they wait
+// until it has published or given up; not for long, for it may be stopped, or
+// dead. Whom one waited for in vain is not waited for again in the same wait.
 //
 //	waiting, of a publisher block   written by    when
 //	0 -> mark of the tail           its owner     it is about to sleep
@@ -35,11 +36,11 @@ import (
 // and the lock is taken and left as ever (lock.go).
 const (
 	crowdedAfter = 16
-	crowdPace    = 20 * time.Microsecond // an entry so soon after we left is of a crowd
+	crowdPace    = 2 * time.Microsecond // for each message since; who needs longer is no crowd
 
-	tenureLooks  = 8   // so often the owner is looked at, until it has had its time
-	tenurePauses = 64  // between two looks
-	changeLooks  = 400 // so often while the bias changes hands
+	tenure     = 25 * time.Microsecond // an owner that publishes has the bias for so long
+	tenureLook = 3 * time.Microsecond  // between two looks whether it does
+	maxOwners  = 8                     // so many are waited for in one entry
 
 	leastAllowance = 256 << 10 // bytes; more takes longer than waking a thread
 	maxGiveWay     = 5 * time.Millisecond
@@ -49,7 +50,10 @@ const (
 func (e *entrant) crowded() bool { return e.crowd >= crowdedAfter }
 
 // countCrowd counts an entry that found somebody else about.
-func (e *entrant) countCrowd() { e.crowd, e.left = e.crowd+1, shm.Now() }
+func (e *entrant) countCrowd() {
+	e.crowd++
+	e.left, e.leftAt = shm.Now(), e.block.stats.published.Load() // sync(stats): our own
+}
 
 // letOwnerGoOn waits, where publishers crowd, until the owner of the bias has
 // had it for a while, or does not publish.
@@ -57,7 +61,9 @@ func (e *entrant) letOwnerGoOn() {
 	if e.crowd == 0 {
 		return
 	}
-	if shm.Now()-e.left > int64(crowdPace) {
+	now := shm.Now()
+	since := e.block.stats.published.Load() - e.leftAt // sync(stats): our own
+	if now-e.left > int64(crowdPace)*int64(min(since, 1<<20)+1) {
 		e.crowd = 0
 	}
 	if !e.crowded() || !spinning {
@@ -65,31 +71,35 @@ func (e *entrant) letOwnerGoOn() {
 	}
 	h := e.r.log
 	var owner, published uint64
-	for looks, changes := 0, 0; looks < tenureLooks && changes < changeLooks; {
+	owners, began, looked := 0, now, now
+	for ; now-began < int64(tenure); now = shm.Now() {
 		bias := h.bias.Load() // sync(bias): a hint; pairs with leaveSlow
 		if bias&biasOwned == 0 {
 			if bias == 0 && h.mutex.Load() == 0 { // sync(mutex): a hint; pairs with unlock
 				return
 			}
-			changes++
-			shm.Pause(2)
+			shm.Pause(2) // it changes hands
 			continue
 		}
-		slot := identitySlot(uint32(bias & identityBits))
-		if slot < 0 || slot >= e.r.geometry.publishers {
-			return // revoke says what is wrong with it
+		id := uint32(bias & identityBits)
+		slot := identitySlot(id)
+		if slot < 0 || slot >= e.r.geometry.publishers || owners == maxOwners {
+			return // if it is nobody's, revoke says so
 		}
-		n := e.r.publisher(slot).stats.published.Load() // sync(stats): a hint
-		switch {
-		case bias != owner:
-			owner, looks = bias, 0
-			changes++
-		case n == published:
+		// Seldom: each look takes from the owner the lines that it writes.
+		if bias == owner && now-looked < int64(tenureLook) {
+			shm.Pause(8)
+			continue
+		}
+		b := e.r.publisher(slot)
+		n := b.stats.published.Load() // sync(stats): a hint
+		if bias != owner {
+			owner, began = bias, now
+			owners++
+		} else if n == published && b.active.Load() != identityGeneration(id) { // sync(active): a hint
 			return
 		}
-		published = n
-		looks++
-		shm.Pause(tenurePauses)
+		published, looked = n, now
 	}
 }
 
@@ -101,7 +111,7 @@ func allowance(capacity uint64) uint64 { return max(fraction(capacity), leastAll
 
 // startWaiting says that we are about to sleep.
 func (e *entrant) startWaiting() {
-	if e.waiting || e.slot == e.r.geometry.HostSlot() {
+	if e.waiting || e.r.options.Exclusive || e.slot == e.r.geometry.HostSlot() {
 		return
 	}
 	e.waiting = true
@@ -118,11 +128,16 @@ func (e *entrant) stopWaiting() {
 	shm.FutexWake(&e.block.waiting, allWaiters)
 }
 
-// arrive enters the ring, in turn.
-func (p *Producer) arrive(ctx context.Context) error {
+// yieldTurn gives way if it is time to look.
+func (p *Producer) yieldTurn(ctx context.Context) {
 	if p.given() >= p.lookAt && ctx != tryContext {
 		p.giveWay(ctx)
 	}
+}
+
+// arrive enters the ring, in turn.
+func (p *Producer) arrive(ctx context.Context) error {
+	p.yieldTurn(ctx)
 	return p.enter(ctx)
 }
 
@@ -132,31 +147,37 @@ func (p *Producer) given() uint64 {
 	return s.bytes.Load() + recordHeader*s.published.Load()
 }
 
-// giveWay lets those go first that have waited while we went on.
+// giveWay lets those go first that have waited while the ring went on. Who is
+// not reached in time has the next look.
 func (p *Producer) giveWay(ctx context.Context) {
-	far := allowance(p.r.capacity)
-	p.lookAt = p.given() + far/8                             // who publishes little need not look
-	others := p.r.log.publisherSlots.Load() &^ (1 << p.slot) // sync(slots): a hint; pairs with AddPublisher
-	for ; others != 0; others &= others - 1 {
+	far := int32(allowance(p.r.capacity) / recordAlign)
+	p.lookAt = p.nextLook()
+	spent := time.Duration(0)
+	for others := p.r.log.publisherSlots.Load() &^ (1 << p.slot); others != 0 && spent < maxGiveWay; others &= others - 1 { // sync(slots): a hint; pairs with AddPublisher
 		n := bits.TrailingZeros64(others)
 		if n >= p.r.geometry.publishers {
 			return
 		}
 		waiting := &p.r.publisher(n).waiting
 		mark := waiting.Load() // sync(waiting): pairs with startWaiting
-		if mark == 0 || mark == p.inVain[n] || int32(waitMark(p.tail)-mark) <= int32(far/recordAlign) {
+		if mark == 0 || mark == p.inVain[n] || int32(waitMark(p.tail)-mark) <= far {
 			continue
 		}
-		if !p.waitFor(ctx, waiting, mark) {
+		began := shm.Now()
+		if !p.waitFor(ctx, waiting, mark, began) {
 			p.inVain[n] = mark
 		}
+		took := shm.Now() - began
+		add(&p.block.stats.blockedNanos, uint64(took))
+		spent += time.Duration(took)
 	}
 }
 
+// nextLook is where to look again: who publishes little need not often.
+func (p *Producer) nextLook() uint64 { return p.given() + allowance(p.r.capacity)/8 }
+
 // waitFor waits until waiting has changed, and reports whether it has.
-func (p *Producer) waitFor(ctx context.Context, waiting *shm.Word32, mark uint32) bool {
-	began := shm.Now()
-	defer func() { add(&p.block.stats.blockedNanos, uint64(shm.Now()-began)) }()
+func (p *Producer) waitFor(ctx context.Context, waiting *shm.Word32, mark uint32, began int64) bool {
 	for {
 		left := maxGiveWay - time.Duration(shm.Now()-began)
 		switch {

@@ -3,6 +3,7 @@ package ring
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/shmbus/shmbus/shm"
 )
@@ -46,7 +47,7 @@ func TestNoCrowd(t *testing.T) {
 	p := twoProducers(t)
 	for i := range 10 * crowdedAfter {
 		me := p[i%2]
-		me.left = shm.Now() - 2*int64(crowdPace) // it came back late
+		me.left = shm.Now() - int64(time.Second) // it came back late
 		if _, err := me.Publish(context.Background(), []byte("now and then"), 0, 0); err != nil {
 			t.Fatal(err)
 		}
@@ -113,9 +114,12 @@ func TestGivesWay(t *testing.T) {
 		if _, err := p[0].TryPublish(message, 0, 0); err != nil {
 			t.Fatal(err)
 		}
+		if _, err := p[0].PublishBatch(ctx, [][]byte{message}, 0, 0, false); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if blocked() != before {
-		t.Errorf("TryPublish waited for another's turn")
+		t.Errorf("who must not block waited for another's turn")
 	}
 	goOn()
 	if blocked() < before+uint64(maxGiveWay) {
@@ -184,6 +188,41 @@ func TestSleepersSaySo(t *testing.T) {
 	}
 }
 
+// TestBatchWaitsAnew: a batch that has published a part of itself has had its
+// turn; when it sleeps again, that is another wait.
+func TestBatchWaitsAnew(t *testing.T) {
+	room := newHeapRoom(t, Options{})
+	c := room.localConsumer(0, SubscriberSpec{Mode: Reliable})
+	p := room.local(0)
+	batch := make([][]byte, 100) // several laps
+	for i := range batch {
+		batch[i] = make([]byte, 100)
+	}
+	end := make(chan error)
+	go func() {
+		_, err := p.PublishBatch(t.Context(), batch, 0, 0, true)
+		end <- err
+	}()
+	waits := func(before uint32) (mark uint32) {
+		until(func() bool { mark = p.block.waiting.Load(); return mark != 0 && mark != before })
+		return mark
+	}
+	first := waits(0)
+	takeAll(t, c)
+	waits(first)
+	for read := false; !read; {
+		select {
+		case err := <-end:
+			if err != nil {
+				t.Error(err)
+			}
+			read = true
+		default:
+			takeAll(t, c)
+		}
+	}
+}
+
 // takeAll reads what there is.
 func takeAll(t *testing.T, c *Consumer) {
 	t.Helper()
@@ -207,17 +246,17 @@ func TestGiveWayEnds(t *testing.T) {
 	cancel()
 	p[1].startWaiting()
 	mark := word.Load()
-	if !p[0].waitFor(over, word, mark) {
+	if !p[0].waitFor(over, word, mark, shm.Now()) {
 		t.Error("waited to the end though the context was over")
 	}
 	p[0].giveWay(tryContext) // far from due: returns
 	p[0].stop.Store(1)
-	if !p[0].waitFor(context.Background(), word, mark) {
+	if !p[0].waitFor(context.Background(), word, mark, shm.Now()) {
 		t.Error("waited to the end though the producer is closed")
 	}
 	p[0].stop.Store(0)
 	p[1].stopWaiting()
-	if !p[0].waitFor(context.Background(), word, mark) {
+	if !p[0].waitFor(context.Background(), word, mark, shm.Now()) {
 		t.Error("waited to the end for one that does not wait")
 	}
 }

@@ -17,8 +17,8 @@ var defencesOfTurns = []defence{
 	},
 	{
 		name: "an owner that is nobody is not looked at", file: "ring/turns.go",
-		with: `		if slot < 0 || slot >= e.r.geometry.publishers {
-			return // revoke says what is wrong with it
+		with: `		if slot < 0 || slot >= e.r.geometry.publishers || owners == maxOwners {
+			return // if it is nobody's, revoke says so
 		}
 `,
 		gone: ``,
@@ -71,5 +71,25 @@ var defencesOfTurns = []defence{
 `,
 		gone: ``,
 		in:   "ring", test: `^TestGivesWay$`,
+	},
+	{
+		name: "a batch has a turn at a time", file: "ring/producer.go",
+		with: `		if done += n; n > 0 {
+			p.stopWaiting()
+		}
+`,
+		gone: `		done += n
+`,
+		in: "ring", test: `^TestBatchWaitsAnew$`,
+	},
+	{
+		name: "a batch that must not wait has no turns", file: "ring/producer.go",
+		with: `		if wait {
+			p.yieldTurn(ctx)
+		}
+`,
+		gone: `		p.yieldTurn(ctx)
+`,
+		in: "ring", test: `^TestGivesWay$`,
 	},
 }
