@@ -36,6 +36,7 @@ import (
 // and the lock is taken and left as ever (lock.go).
 const (
 	crowdedAfter = 16
+	crowdTimed   = 8                    // of these, the pace of the last is looked at
 	crowdPace    = 2 * time.Microsecond // for each message since; who needs longer is no crowd
 
 	tenure     = 25 * time.Microsecond // an owner that publishes has the bias for so long
@@ -49,16 +50,18 @@ const (
 // crowded says that others enter as often as we do.
 func (e *entrant) crowded() bool { return e.crowd >= crowdedAfter }
 
-// countCrowd counts an entry that found somebody else about.
+// countCrowd counts an entry that found somebody else about. A few of them cost
+// no reading of the clock.
 func (e *entrant) countCrowd() {
-	e.crowd++
-	e.left, e.leftAt = shm.Now(), e.block.stats.published.Load() // sync(stats): our own
+	if e.crowd++; e.crowd >= crowdTimed {
+		e.left, e.leftAt = shm.Now(), e.block.stats.published.Load() // sync(stats): our own
+	}
 }
 
 // letOwnerGoOn waits, where publishers crowd, until the owner of the bias has
 // had it for a while, or does not publish.
 func (e *entrant) letOwnerGoOn() {
-	if e.crowd == 0 {
+	if e.crowd < crowdTimed {
 		return
 	}
 	now := shm.Now()
