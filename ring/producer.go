@@ -280,7 +280,6 @@ func (p *Producer) PublishBatch(ctx context.Context, payloads [][]byte, kind uin
 			return done, err
 		}
 	}
-	p.stopWaiting()
 	return done, nil
 }
 

@@ -179,7 +179,8 @@ func (p *Producer) giveWay(ctx context.Context) {
 // nextLook is where to look again: who publishes little need not often.
 func (p *Producer) nextLook() uint64 { return p.given() + allowance(p.r.capacity)/8 }
 
-// waitFor waits until waiting has changed, and reports whether it has.
+// waitFor waits until waiting has changed, or the caller may not wait any more;
+// false if that took too long.
 func (p *Producer) waitFor(ctx context.Context, waiting *shm.Word32, mark uint32, began int64) bool {
 	for {
 		left := maxGiveWay - time.Duration(shm.Now()-began)

@@ -3,6 +3,7 @@ package web
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -180,11 +181,13 @@ func TestSlowReaders(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	payload := bytes.Repeat([]byte("x"), 1000)
-	const messages = 50_000 // far more than buffers of sockets hold
+	const messages = 50_000                                              // far more than buffers of sockets hold
+	ctx, cancel := context.WithTimeout(t.Context(), 10*bustest.Watchdog) // all of them
+	defer cancel()
 	read := make(chan error, 1)
 	go func() {
 		for range messages {
-			if _, err := reader.Next(t.Context()); err != nil {
+			if _, err := reader.Next(ctx); err != nil {
 				read <- err
 				return
 			}
@@ -192,7 +195,7 @@ func TestSlowReaders(t *testing.T) {
 		read <- nil
 	}()
 	for range messages {
-		if err := p.Publish(t.Context(), payload); err != nil {
+		if err := p.Publish(ctx, payload); err != nil {
 			t.Fatal(err)
 		}
 	}
