@@ -1,6 +1,7 @@
 package ring
 
 import (
+	"math/bits"
 	"testing"
 
 	"github.com/shmbus/shmbus/shm"
@@ -101,52 +102,44 @@ func drain(t *testing.T, c *Consumer, n uint64) {
 }
 
 // TestRecorderReadsTheClockSeldom: messages in a row share a reading of the
-// clock: twice as many each time while they are quick, up to 64; and only one as
+// clock: twice as many each time while they are quick, up to 1024; and only one as
 // soon as a reading finds that they take longer than the pace.
 func TestRecorderReadsTheClockSeldom(t *testing.T) {
-	r := newHeapRoom(t, Options{Capacity: 1 << 20}) // all is one batch
+	r := newHeapRoom(t, Options{Capacity: 1 << 24}) // all is one batch
 	p := r.local(0)
 	c := r.localConsumer(0, SubscriberSpec{})
+	last := uint64(0)
+	// readings counts those for so many messages.
+	readings := func(messages int) int {
+		stamp, n := shm.Now(), 0
+		for range messages {
+			mustPublish(t, p, stamp)
+		}
+		for range messages {
+			if _, err := c.Next(); err != nil {
+				t.Fatal(err)
+			}
+			if c.recorder.now != last {
+				n, last = n+1, c.recorder.now
+			}
+		}
+		return n
+	}
 	c.recorder.pace = 1 << 40 // all is quick
-	stamp := shm.Now()
-	for range 500 {
-		mustPublish(t, p, stamp)
-	}
-	readings, last := 0, uint64(0)
-	for range 500 {
-		if _, err := c.Next(); err != nil {
-			t.Fatal(err)
-		}
-		if c.recorder.now != last {
-			readings, last = readings+1, c.recorder.now
-		}
-	}
-	// At message 0, 1, 3, 7, 15, 31, and from 63 on at every 64th.
-	if readings > 6+7 || c.recorder.every != mostUnder {
-		t.Errorf("%d readings for 500 messages, one for %d in the end", readings, c.recorder.every)
+	// At message 0, 1, 3, 7 and so on, and then at every 1024th.
+	if n := readings(8 * mostUnder); n > bits.Len(mostUnder)+7 || c.recorder.every != mostUnder {
+		t.Errorf("%d readings for %d messages, one for %d in the end", n, 8*mostUnder, c.recorder.every)
 	}
 	c.recorder.pace, c.recorder.expect, c.recorder.slack = 1, 1, 63 // nothing is handled so quickly
-	for range 100 {
-		mustPublish(t, p, stamp)
-	}
-	readings = 0
-	for range 100 {
-		if _, err := c.Next(); err != nil {
-			t.Fatal(err)
-		}
-		if c.recorder.now != last {
-			readings, last = readings+1, c.recorder.now
-		}
-	}
-	if readings < 100-mostUnder || c.recorder.every != 1 {
-		t.Errorf("%d readings for 100 messages that took long, one for %d in the end", readings, c.recorder.every)
+	if n := readings(mostUnder + 100); n < 100 || c.recorder.every != 1 {
+		t.Errorf("%d readings for %d messages that took long, one for %d in the end", n, mostUnder+100, c.recorder.every)
 	}
 }
 
 // TestRecorderReadsTheClockSeldomerForOldMessages: what is an hour old is so
 // within a bucket for some minutes, however long each message takes.
 func TestRecorderReadsTheClockSeldomerForOldMessages(t *testing.T) {
-	r := newHeapRoom(t, Options{Capacity: 1 << 20}) // all is one batch
+	r := newHeapRoom(t, Options{Capacity: 1 << 24}) // all is one batch
 	p := r.local(0)
 	c := r.localConsumer(0, SubscriberSpec{})
 	c.recorder.pace = 1 // nothing is handled so quickly
