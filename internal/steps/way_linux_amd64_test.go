@@ -7,22 +7,23 @@ import (
 )
 
 // missLimit is how long a victim is waited for that has yet to sleep until the
-// worker acts. One that sleeps sooner than the one that was recorded, and so
-// comes by a place less often, does not come by it any more: nobody acts.
+// worker acts, or is to sleep for ever. One that sleeps sooner than the one that
+// was recorded, and so comes by a place less often, does not come by it any
+// more: nobody acts.
 const missLimit = 5 * time.Second
 
 // reach brings the victim to a boundary.
 func (w *worker) reach(s *scene, tr *trace, b boundary) error {
 	acted, err := w.reachActing(s, tr, b)
-	if acted < len(tr.acts) && errors.Is(err, errHung) {
-		return fmt.Errorf("%w: it sleeps before the worker acts", errMissed)
+	if (acted < len(tr.acts) || tr.endsAsleep()) && errors.Is(err, errHung) {
+		return fmt.Errorf("%w: it sleeps sooner, and nobody wakes it", errMissed)
 	}
 	return err
 }
 
 // reachActing reports how often the worker acted on the way.
 func (w *worker) reachActing(s *scene, tr *trace, b boundary) (acted int, err error) {
-	if len(tr.acts) > 0 {
+	if len(tr.acts) > 0 || tr.endsAsleep() {
 		s.victim.limit = missLimit
 	}
 	here := 0
@@ -36,7 +37,7 @@ func (w *worker) reachActing(s *scene, tr *trace, b boundary) (acted int, err er
 			return acted, err
 		}
 		s.scenario.acts[acted](s)
-		if acted+1 == len(tr.acts) {
+		if acted+1 == len(tr.acts) && !tr.endsAsleep() {
 			s.victim.limit = hangLimit
 		}
 		if asleep {

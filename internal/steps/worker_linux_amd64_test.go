@@ -43,6 +43,13 @@ func (tr *trace) boundaries(sleeps int) (list []boundary) {
 	return list
 }
 
+// endsAsleep says that the call never ended: nobody wakes the victim out of the
+// last sleep.
+func (tr *trace) endsAsleep() bool {
+	_, slept := tr.slept[len(tr.address)-1]
+	return slept
+}
+
 // worker plays scenes, one at a time, in one thread: the kernel takes ptrace
 // requests from the thread that traces only.
 type worker struct {
