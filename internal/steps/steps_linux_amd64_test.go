@@ -302,15 +302,25 @@ func (w *worker) first(t *testing.T, sc *scenario, tr *trace) bool {
 	return o.hung
 }
 
-// comesAgain reports whether another victim goes the recorded way to where the
-// worker acts last. In a recording the runtime may have slept once more than it
-// does otherwise, because a thread that is stepped through is slow.
+// comesAgain reports whether other victims go the recorded way: to where the
+// worker acts last, and to the end. In a recording the runtime may have slept
+// once more than it does otherwise, because a thread that is stepped through is
+// slow.
 func (w *worker) comesAgain(sc *scenario, tr *trace) bool {
-	if len(tr.acts) == 0 {
-		return true
+	places := []int{len(tr.address) - 1}
+	if n := len(tr.acts); n > 0 {
+		places = append(places, tr.acts[n-1])
 	}
-	o := w.kill(sc, tr, death{boundary: boundary{k: tr.acts[len(tr.acts)-1]}})
-	return !errors.Is(o.err, errMissed)
+	for _, k := range places {
+		d := death{boundary: boundary{k: k}}
+		if o := w.dieAt(sc, tr, d); !errors.Is(o.err, errMissed) {
+			continue
+		}
+		if o := w.dieAt(sc, tr, d); errors.Is(o.err, errMissed) {
+			return false
+		}
+	}
+	return true
 }
 
 func (w *worker) unharmed(sc *scenario, tr *trace) (o outcome) {
