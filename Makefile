@@ -72,7 +72,7 @@ test-arm64: ## run the tests of shm and ring for arm64 under qemu (root: registe
 	@$(call need,qemu-aarch64-static,qemu-user-static)
 	packaging/emulate aarch64
 	GOOS=linux GOARCH=arm64 $(NATIVE) SHMBUS_EMULATED=1 $(GO) test -count=1 ./shm ./ring
-test-steps: ## kill participants of a ring at every instruction boundary of their calls (20 minutes)
+test-steps: ## kill participants of a ring at every instruction boundary of their calls (15 minutes)
 	$(NATIVE) $(GO) test -count=1 -timeout 60m -v -run '^TestEnumeratedDeath$$' ./internal/steps -every 1
 test-full: ; SHMBUS_FULL=1 $(NATIVE) $(GO) test -count=1 -timeout 170m ./... ## run the long tests too (an hour or more)
 man: build ; packaging/share $(BIN) bin/share ## man pages and shell completions, into bin/share
