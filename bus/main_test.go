@@ -20,7 +20,6 @@ func TestMain(m *testing.M) {
 	bustest.Register("publisher", publisherProgram)
 	bustest.Register("subscriber", subscriberProgram)
 	bustest.Register("holder", holderProgram)
-	bustest.Register("stream", streamProgram)
 	bustest.Main(m)
 }
 

@@ -16,6 +16,8 @@ import (
 	"github.com/shmbus/shmbus/bustest"
 )
 
+func init() { bustest.Register("stream", streamProgram) }
+
 // recordingPart is how many messages one subscriber of TestRecordingCost reads
 // before the next one takes its place.
 const recordingPart = 1 << 18
