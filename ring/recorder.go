@@ -20,8 +20,7 @@ import (
 //     lately, or a 16th of the latency if that is more, which is less than a
 //     bucket. So what takes longer than that to handle is measured one by one,
 //     and what does not is not slowed down by the clock, least of all where
-//     messages have piled up: a reading costs more than its 10 to 20 ns there,
-//     since the loads of the records behind it wait for it.
+//     messages have piled up.
 //
 // Messages in a row with one stamp, those of a batch, are a run: they cost two
 // comparisons each, and are counted when the run ends, by the consumer's own

@@ -203,7 +203,7 @@ func TestServeHandsOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	programs := []string{self, cmp.Or(os.Getenv("SHMBUS_OTHER"), self)} // of odd rounds, and of even ones
+	programs := []string{self, cmp.Or(os.Getenv("SHMBUS_OTHER"), self)} // of even rounds, and of odd ones
 	s := m.serveBy(programs[1], p)
 	sub := p.command(t, "sub", "t", "--no-host", "--drain")
 	out := bufio.NewReader(sub.out(t))
