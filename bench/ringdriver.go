@@ -123,7 +123,11 @@ func (a *actor) ringOutlet(r *ring.Ring, t attachment, slot int) (outlet, error)
 	if err != nil {
 		return nil, err
 	}
-	return &ringOutlet{p: p, stamps: a.Cell.Stamps, clock: r.Clock()}, nil
+	o := &ringOutlet{p: p}
+	if a.Cell.Stamps {
+		o.stamp = ring.StampNow
+	}
+	return o, nil
 }
 
 func (a *actor) ringInlet(r *ring.Ring, t attachment) (inlet, error) {
@@ -143,24 +147,14 @@ func (a *actor) ringInlet(r *ring.Ring, t attachment) (inlet, error) {
 
 // ringOutlet publishes message by message.
 type ringOutlet struct {
-	p      *ring.Producer
-	stamps bool
-	clock  ring.Clock
-}
-
-// stamp is the publish time, as bus gives it.
-func (o *ringOutlet) stamp() int64 {
-	if o.stamps {
-		return o.clock.Now()
-	}
-	return 0
+	p     *ring.Producer
+	stamp int64 // the publish time, as bus gives it
 }
 
 func (o *ringOutlet) send(w *writer, n int) error {
 	ctx := context.Background()
 	for range n {
-		o.p.Expect() // as bus does
-		if _, err := o.p.Publish(ctx, w.next(), 0, o.stamp()); err != nil {
+		if _, err := o.p.Publish(ctx, w.next(), 0, o.stamp); err != nil {
 			return err
 		}
 	}

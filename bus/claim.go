@@ -61,7 +61,7 @@ func (p *Publisher) claimed(claim ring.Claim, err error) (Claim, error) {
 		runtime.KeepAlive(p)
 		return Claim{}, translate(err)
 	}
-	c.open++
+	c.claims++
 	c.exit(lent)
 	return Claim{publisher: p, claim: claim, bytes: claim.Bytes()}, nil
 }
@@ -109,14 +109,14 @@ func (c *Claim) end(commit bool) error {
 	p.enter(inside)
 	err := error(ErrClosed)
 	switch {
-	case p.open == 0:
+	case p.claims == 0:
 	case commit:
 		err = c.claim.Commit()
 	default:
 		err = c.claim.Abort()
 	}
 	if err == nil {
-		p.open--
+		p.claims--
 	}
 	p.exit(p.rest())
 	runtime.KeepAlive(c.publisher)

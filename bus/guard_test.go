@@ -17,7 +17,8 @@ func TestGuardStorm(t *testing.T) {
 			continue // guards are strong here
 		}
 		for round := range 3000 {
-			g := &guard{strong: strong}
+			g := &guard{}
+			g.arm(strong)
 			mapped := make([]byte, 8)
 			var unmaps atomic.Int32
 			var mu sync.Mutex

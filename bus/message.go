@@ -70,10 +70,15 @@ func (m *Message) Clone() Message {
 type stamps struct {
 	none  bool
 	clock ring.Clock
+	stamp int64 // what Publish of the ring is given
 }
 
 func newStamps(r *ring.Ring, none bool) stamps {
-	return stamps{none: none, clock: r.Clock()}
+	s := stamps{none: none, clock: r.Clock(), stamp: ring.StampNow}
+	if none {
+		s.stamp = 0
+	}
+	return s
 }
 
 // now returns the stamp of what is published now. Cost: a reading of the

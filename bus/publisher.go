@@ -31,7 +31,7 @@ type publisher struct {
 	topic    string
 	kind     uint32
 	asked    uint32 // calls that did not look at their context
-	open     int    // claims not yet committed or aborted
+	claims   int    // claims not yet committed or aborted
 	stamps
 	final PublisherStats
 }
@@ -62,40 +62,30 @@ type PublisherStats struct {
 // processor's counter, or of the clock where that is none (NoStamps: neither);
 // no locked instruction, no allocation, no system call.
 //
-// The guard is written out here, and calls are made for what is odd only.
+// Calls are made for what is odd only.
 func (p *Publisher) Publish(ctx context.Context, payload []byte) error {
 	c := p.c
-	if c.strong || c.state.Load()-inside <= polling-inside {
-		if !c.enter(inside) {
-			return p.refused()
-		}
-	} else {
-		c.state.Store(inside)     // sync(bus.guard): going in, pairs with Close's barrier
-		if c.closed.Load() != 0 { // sync(bus.guard): going in, pairs with shut
-			return p.refused()
-		}
+	if odd := c.goIn(inside); odd != 0 && !c.open(odd) {
+		return p.refused()
 	}
-	c.producer.Expect()
-	var err error
-	if c.asked++; c.asked%askContext == 1 {
-		err = ctx.Err()
+	if c.asked++; c.asked%askContext == 1 && ctx.Err() != nil {
+		return p.failed(ctx.Err())
 	}
-	if err == nil {
-		if c.config.WhenFull == Block {
-			_, err = c.producer.Publish(ctx, payload, c.kind, c.now())
-		} else {
-			err = c.publishOrNot(ctx, payload)
-		}
+	if !c.producer.PublishShort(payload, c.kind, c.stamp) {
+		return p.failed(c.publish(ctx, payload))
 	}
-	if err != nil {
-		err = translate(err)
-	}
-	c.state.Store(c.rest())               // sync(bus.guard): going out, pairs with Close's barrier
-	if c.strong || c.closed.Load() != 0 { // sync(bus.guard): going out, pairs with shut
-		c.exit(c.rest())
+	if as := c.rest(); c.goOut(as) {
+		c.exit(as)
 	}
 	runtime.KeepAlive(p)
-	return err
+	return nil
+}
+
+// failed goes out of a call that may have failed.
+func (p *Publisher) failed(err error) error {
+	p.c.exit(p.c.rest())
+	runtime.KeepAlive(p)
+	return translate(err)
 }
 
 // TryPublish publishes payload, which it copies, if there is space now, and
@@ -107,8 +97,7 @@ func (p *Publisher) TryPublish(payload []byte) error {
 	if !c.enter(inside) {
 		return p.refused()
 	}
-	c.producer.Expect()
-	_, err := c.producer.TryPublish(payload, c.kind, c.now())
+	_, err := c.producer.TryPublish(payload, c.kind, c.stamp)
 	if err != nil {
 		err = translate(err)
 	}
@@ -218,24 +207,31 @@ func (p *Publisher) Close() error {
 
 // refused goes out of a call on a closed handle.
 func (p *Publisher) refused() error {
-	p.c.exit(p.c.rest())
-	runtime.KeepAlive(p)
-	return ErrClosed
+	return p.failed(ErrClosed)
 }
 
 // rest is the state between calls.
 func (c *publisher) rest() uint32 {
-	if c.open > 0 {
+	if c.claims > 0 {
 		return lent
 	}
 	return idle
 }
 
+// publish publishes by any way, as WhenFull says.
+func (c *publisher) publish(ctx context.Context, payload []byte) error {
+	if c.config.WhenFull != Block {
+		return c.publishOrNot(ctx, payload)
+	}
+	_, err := c.producer.Publish(ctx, payload, c.kind, c.stamp)
+	return err
+}
+
 // publishOrNot publishes if there is space, by Fail or DropNewest.
 func (c *publisher) publishOrNot(ctx context.Context, payload []byte) error {
-	_, err := c.producer.TryPublish(payload, c.kind, c.now())
+	_, err := c.producer.TryPublish(payload, c.kind, c.stamp)
 	for again(ctx, &err) {
-		_, err = c.producer.TryPublish(payload, c.kind, c.now())
+		_, err = c.producer.TryPublish(payload, c.kind, c.stamp)
 	}
 	if err == ring.ErrFull && c.config.WhenFull == DropNewest {
 		c.producer.CountDropped(1)
@@ -286,8 +282,9 @@ func (b *Bus) joinPublisher(ctx context.Context, topic string, cfg PublisherConf
 	}
 	c.producer.UseParker(b.parker)
 	c.participant = participant{
-		guard: guard{strong: b.strong}, bus: b, grant: g, publisher: true,
+		bus: b, grant: g, publisher: true,
 		interrupt: c.producer.Interrupt, retire: c.retireNow,
 	}
+	c.arm(b.strong)
 	return c, nil
 }

@@ -67,18 +67,11 @@ func (s *Subscriber) Next(ctx context.Context) (m Message, err error) {
 //
 // With an error it leaves m as it is; its view has ended.
 //
-// The guard is written out here, and calls are made for what is odd only.
+// Calls are made for what is odd only.
 func (s *Subscriber) NextInto(ctx context.Context, m *Message) error {
 	c := s.c
-	if c.strong || c.state.Load()-inside <= polling-inside {
-		if !c.enter(inside) {
-			return s.refused()
-		}
-	} else {
-		c.state.Store(inside)     // sync(bus.guard): going in, pairs with Close's barrier
-		if c.closed.Load() != 0 { // sync(bus.guard): going in, pairs with shut
-			return s.refused()
-		}
+	if odd := c.goIn(inside); odd != 0 && !c.open(odd) {
+		return s.refused()
 	}
 	if c.asked++; c.asked%askContext == 1 && ctx.Err() != nil {
 		return s.failed(ctx.Err())
@@ -96,8 +89,7 @@ func (s *Subscriber) NextInto(ctx context.Context, m *Message) error {
 	if c.foreign {
 		m.time = c.clock.Time(m.time)
 	}
-	c.state.Store(lent)                   // sync(bus.guard): going out, pairs with Close's barrier
-	if c.strong || c.closed.Load() != 0 { // sync(bus.guard): going out, pairs with shut
+	if c.goOut(lent) {
 		c.exit(lent)
 	}
 	return nil
@@ -157,7 +149,7 @@ func (c *subscriber) poll(fn func(Message, bool) error, max int) (int, error) {
 		if err != nil {
 			return n, err
 		}
-		if c.closed.Load() != 0 { // sync(bus.guard): in Poll, pairs with shut
+		if c.closed.Load()&shutBit != 0 { // sync(bus.guard): in Poll, pairs with shut
 			return n + 1, ErrClosed
 		}
 		n++
@@ -308,8 +300,9 @@ func (b *Bus) joinSubscriber(ctx context.Context, topic string, cfg SubscriberCo
 		return nil, errors.Join(err, g.Release())
 	}
 	c.participant = participant{
-		guard: guard{strong: b.strong}, bus: b, grant: g,
+		bus: b, grant: g,
 		interrupt: c.consumer.Interrupt, retire: c.retireNow,
 	}
+	c.arm(b.strong)
 	return c, nil
 }

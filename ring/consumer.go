@@ -88,7 +88,10 @@ type Consumer struct {
 	carry     uint64      // lossy: lost before a record that was given up, told with the next message
 	failed    error       // what every later call returns
 	gate      uint32      // exclusive rings: our gate number
-	gateWord  *shm.Word32 // holds our generation while we hold publishers back; nil: ask gated
+	gateWord  *shm.Word32 // holds our generation while we hold publishers back; noGate: ask gated
+	data      shm.Span    // of the ring
+	mask      uint64      // of the ring
+	soft      uint64      // records ending beyond this take the slow road: at first, and of a lossy consumer, all
 	lost      uint64      // lossy: messages lost before the record returned last
 	copied    record      // lossy: its header
 
@@ -131,7 +134,7 @@ func (r *Ring) Consumer(slot int, generation uint32, a Attachment, o ConsumerOpt
 	}
 	c := &Consumer{
 		r: r, options: o, slot: slot, generation: generation, block: r.subscriber(slot, o.Guest), header: r.cursors, stop: new(shm.Word32),
-		position: a.Position, sequence: a.Sequence, published: a.Position, resyncing: o.Mode == Lossy,
+		gateWord: noGate, position: a.Position, sequence: a.Sequence, published: a.Position, resyncing: o.Mode == Lossy,
 	}
 	if o.Guest {
 		c.header = r.guests
@@ -139,9 +142,11 @@ func (r *Ring) Consumer(slot int, generation uint32, a Attachment, o ConsumerOpt
 	if o.Mode == Reliable && !r.options.Exclusive {
 		c.gateWord = &r.log.gateGenerations[slot]
 	}
+	c.data, c.mask, c.soft = r.data, r.mask, c.position
 	if r.options.Exclusive {
 		c.gate = r.cursors.gateNumbers[slot].Load() // sync(gateNumber): pairs with tryStart
 	}
+	c.recorder = noRecorder()
 	if c.recording = !o.NoRecording; c.recording {
 		c.recorder = newRecorder(r.Clock(), c.block)
 	}
@@ -169,16 +174,16 @@ func (c *Consumer) Next() (Record, error) {
 type Header struct{ rec *record }
 
 // Sequence returns the number of the message in its topic.
-func (h Header) Sequence() uint64 { return h.rec.sequence.Load() } // sync(commit): behind the commit word; pairs with Take
+func (h Header) Sequence() uint64 { return h.rec.sequence.Get() } // sync(commit): behind the commit word; pairs with Take
 
 // Time returns the publish time, a stamp of the ring's Clock; 0: none.
-func (h Header) Time() int64 { return int64(h.rec.time.Load()) } // sync(commit): behind the commit word; pairs with Take
+func (h Header) Time() int64 { return int64(h.rec.time.Get()) } // sync(commit): behind the commit word; pairs with Take
 
 // Kind returns what the publisher said it is.
-func (h Header) Kind() uint32 { return metaKind(h.rec.meta.Load()) } // sync(commit): behind the commit word; pairs with Take
+func (h Header) Kind() uint32 { return metaKind(h.rec.meta.Get()) } // sync(commit): behind the commit word; pairs with Take
 
 // Publisher returns the slot of the publisher.
-func (h Header) Publisher() uint16 { return metaSlot(h.rec.meta.Load()) } // sync(commit): behind the commit word; pairs with Take
+func (h Header) Publisher() uint16 { return metaSlot(h.rec.meta.Get()) } // sync(commit): behind the commit word; pairs with Take
 
 // Lost returns how many messages were lost between the record that Take
 // returned last and the one before.
@@ -194,30 +199,30 @@ func (c *Consumer) Lost() uint64 { return c.lost }
 // instruction, no allocation, no system call; a store each 1/16 of the ring
 // and when empty.
 func (c *Consumer) Take() ([]byte, Header, error) {
-	position, data := c.position, c.r.data
-	offset := position & c.r.mask
+	position, data := c.position, c.data
+	offset := position & c.mask
 	rec := shm.Ref[record](data, offset)
-	if c.gateWord == nil || position-c.published > fraction(c.r.capacity) {
-		return c.takeSlow()
-	}
-	shm.FenceLoadLoad()
+	shm.FenceLoadLoad()                    // behind what was read of the view before
 	if c.gateWord.Load() != c.generation { // sync(gateGeneration): pairs with ungate
 		return c.takeSlow()
 	}
 	w := commitWord(rec.commit.Load()) // sync(commit): pairs with the publisher's commit
 	n, extent := w.length(), w.extent()
-	if w.head() != committedAt(position) || extent > c.r.capacity/4 || offset+extent > c.r.capacity || rec.sequence.Load() != c.sequence {
+	if w.head() != committedAt(position) || before(c.soft, position+extent) || rec.sequence.Get() != c.sequence {
 		return c.takeSlow()
 	}
 	c.position = position + extent
 	c.sequence++
 	c.stats.Delivered++
 	c.stats.Bytes += n
-	if c.recording && c.recorder.ends(rec.time.Load(), c.stats.Delivered) {
+	if c.recorder.ends(rec.time.Get(), c.stats.Delivered) { // sync(commit): behind the commit word; pairs with the publisher's commit
 		return c.takeFirst(rec, offset, n)
 	}
 	return data.Bytes(offset+recordHeader, n), Header{rec}, nil
 }
+
+// noGate is the gate word of who has none: no generation is 0.
+var noGate = new(shm.Word32)
 
 // takeFirst is the rest of Take where a run of the recorder begins: in Take
 // itself every message would save registers for this call.
@@ -257,11 +262,18 @@ func (c *Consumer) takeSlow() ([]byte, Header, error) {
 		c.sequence++
 		c.stats.Delivered++
 		c.stats.Bytes += n
+		c.setSoft()
 		if c.recording {
 			c.recorder.note(rec.time.Load(), c.stats.Delivered)
 		}
 		return c.r.data.Bytes(offset+recordHeader, n), Header{rec}, nil
 	}
+}
+
+// setSoft sets soft to where the cursor is to be published next, or where the
+// ring begins again: no record of a sound ring reaches beyond that.
+func (c *Consumer) setSoft() {
+	c.soft = earlier(c.published+fraction(c.r.capacity), c.position+c.r.capacity-c.position&c.mask)
 }
 
 // step deals with what is not a message: nothing, a claim, one given up, a
@@ -300,7 +312,7 @@ func (c *Consumer) broken(w commitWord, want string) error {
 
 func (c *Consumer) fail(err error) error {
 	c.failed = err
-	c.gateWord = nil
+	c.gateWord = noGate
 	c.flush()
 	return err
 }

@@ -30,6 +30,7 @@ import (
 // for it, but young messages in a row are in one bucket or not as it comes: at
 // each end that the processor did not guess it loses more than a search costs.
 type recorder struct {
+	mask  uint64 // of stamps: 0 if nothing is recorded, so that all messages are one run
 	stamp uint64 // of the run, as given
 	until uint64 // number of the last message before the clock is due; 0: none
 
@@ -44,10 +45,11 @@ type recorder struct {
 	slack  uint   // a reading may be old by the latency >> slack
 	total  uint64 // ticks of all latencies counted
 
-	clock  Clock
-	scale  shm.TSCScale // of ticks; not used where ticks are nanoseconds
-	bounds *bounds
-	block  *subscriberBlock
+	clock   Clock
+	foreign bool         // of the clock
+	scale   shm.TSCScale // of ticks; not used where ticks are nanoseconds
+	bounds  *bounds
+	block   *subscriberBlock
 }
 
 const (
@@ -57,8 +59,11 @@ const (
 	readSlack = 4
 )
 
+// noRecorder counts nothing, and is not asked whether it does.
+func noRecorder() recorder { return recorder{until: math.MaxUint64} }
+
 func newRecorder(c Clock, block *subscriberBlock) recorder {
-	r := recorder{clock: c, block: block, bounds: nanoBounds, every: 1, pace: readPace, slack: readSlack, bucket: noBucket}
+	r := recorder{mask: math.MaxUint64, clock: c, foreign: c.Foreign(), block: block, bounds: nanoBounds, every: 1, pace: readPace, slack: readSlack, bucket: noBucket}
 	if c.own {
 		r.scale = shm.ProcessTSCScale()
 		r.bounds, r.pace = sharedTickBounds(r.scale.Multiplier), r.scale.Ticks(readPace)
@@ -74,7 +79,7 @@ func (r *recorder) note(stamp, n uint64) {
 }
 
 // ends reports whether the run ends before this message.
-func (r *recorder) ends(stamp, n uint64) bool { return stamp != r.stamp || n > r.until }
+func (r *recorder) ends(stamp, n uint64) bool { return stamp&r.mask != r.stamp || n > r.until }
 
 // begin ends the run and begins another, which this message will be the first
 // of.
@@ -85,17 +90,14 @@ func (r *recorder) begin(stamp, n uint64) {
 		r.until, r.bucket = math.MaxUint64, noBucket
 		return
 	}
-	if r.clock.Foreign() {
+	if r.foreign {
 		stamp = uint64(r.clock.Time(int64(stamp)))
 	}
 	if r.left == 0 || before(r.now, stamp) {
 		r.read(stamp)
 	}
-	r.ticks = r.now - stamp
-	if before(r.now, stamp) {
-		r.ticks = 0 // two processors' counters are a little apart
-	}
-	r.bucket, r.until = r.bounds.bucketOf(r.ticks), r.before+r.left
+	ticks := uint64(max(int64(r.now-stamp), 0)) // two processors' counters are a little apart
+	r.ticks, r.bucket, r.until = ticks, r.bounds.bucketOf(ticks), r.before+r.left
 }
 
 // read reads the clock for a message and says after how many it is due again.
@@ -130,7 +132,7 @@ func (r *recorder) endRun(n uint64) {
 	}
 	if r.bucket != noBucket {
 		w := &r.block.buckets[r.bucket]
-		w.Set(w.Load() + run)
+		w.Set(w.Get() + run)
 		r.total += run * r.ticks
 	}
 	r.left -= min(run, r.left)

@@ -14,6 +14,9 @@ import (
 // Set writes the word with no order of its own.
 func (w *Word64) Set(v uint64) { atomic.StoreUint64(&w.v, v) }
 
+// Get reads the word with no order of its own.
+func (w *Word64) Get() uint64 { return atomic.LoadUint64(&w.v) }
+
 // Set writes the word with no order of its own.
 func (w *Word32) Set(v uint32) { atomic.StoreUint32(&w.v, v) }
 

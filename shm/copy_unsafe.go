@@ -8,6 +8,11 @@ import "unsafe"
 // the next store-release. It costs nothing over an assignment.
 func (w *Word64) Set(v uint64) { w.v = v }
 
+// Get reads the word with no order of its own: a plain load, ordered behind the
+// load-acquire before it. Behind a commit word that says the record is whole,
+// nothing more is needed, and the compiler can compare with what is in memory.
+func (w *Word64) Get() uint64 { return w.v }
+
 // Set writes the word with no order of its own.
 func (w *Word32) Set(v uint32) { w.v = v }
 

@@ -39,11 +39,15 @@ var defencesOfRecords = []defence{
 		in:   "ring", test: `^TestHotRoads$|^TestOthersAreToldInTime$`,
 	},
 	{
-		name: "batch: next header is zeroed", file: "ring/producer.go",
-		with: `		shm.Ref[record](data, offset+extent).commit.Set(0)
-`,
-		gone: ``,
-		in:   "ring", test: `^TestHotRoads$`,
+		name: "batch: next header is zeroed", file: "ring/short_amd64.s",
+		with: `	MOVQ $0, (DI)(R11*1) // the next header
+	MOVQ (Producer_entrant+entrant_sequence)(R8), BX
+	MOVQ BX, record_sequence(DI)
+	INCQ`,
+		gone: `	MOVQ (Producer_entrant+entrant_sequence)(R8), BX
+	MOVQ BX, record_sequence(DI)
+	INCQ`,
+		in: "ring", test: `^TestHotRoads$`,
 	},
 	{
 		name: "batch: wake", file: "ring/producer.go",
@@ -155,31 +159,27 @@ var defencesOfRecords = []defence{
 	},
 	{
 		name: "hot road: lengths are checked", file: "ring/consumer.go",
-		with: ` || extent > c.r.capacity/4 || offset+extent > c.r.capacity || rec.sequence.Load() != c.sequence {
-		return c.takeSlow()`,
-		gone: ` || offset+extent > c.r.capacity || rec.sequence.Load() != c.sequence {
-		return c.takeSlow()`,
-		in: "ring", test: `^TestForgedRecords$`,
+		with: ` || before(c.soft, position+extent) || rec.sequence.Get() != c.sequence {`,
+		gone: ` || rec.sequence.Get() != c.sequence {`,
+		in:   "ring", test: `^TestForgedRecords$`,
 	},
 	{
 		name: "hot road: records end within the ring", file: "ring/consumer.go",
-		with: ` || extent > c.r.capacity/4 || offset+extent > c.r.capacity || rec.sequence.Load() != c.sequence {
-		return c.takeSlow()`,
-		gone: ` || extent > c.r.capacity/4 || rec.sequence.Load() != c.sequence {
-		return c.takeSlow()`,
-		in: "ring", test: `^TestForgedRecords$`,
+		with: `c.soft = earlier(c.published+fraction(c.r.capacity), c.position+c.r.capacity-c.position&c.mask)`,
+		gone: `c.soft = c.published + fraction(c.r.capacity)`,
+		in:   "ring", test: `^TestForgedRecords$`,
 	},
 	{
 		name: "hot road: tags are compared", file: "ring/consumer.go",
-		with: `	if w.head() != committedAt(position) || extent`,
-		gone: `	if w.state() != stateCommitted || extent`,
+		with: `	if w.head() != committedAt(position) || before`,
+		gone: `	if w.state() != stateCommitted || before`,
 		in:   "ring", test: `^TestForgedRecords$`,
 	},
 	{
 		name: "hot road: sequences are compared", file: "ring/consumer.go",
-		with: `offset+extent > c.r.capacity || rec.sequence.Load() != c.sequence {
+		with: `before(c.soft, position+extent) || rec.sequence.Get() != c.sequence {
 		return c.takeSlow()`,
-		gone: `offset+extent > c.r.capacity {
+		gone: `before(c.soft, position+extent) {
 		return c.takeSlow()`,
 		in: "ring", test: `^TestForgedRecords$`,
 	},
