@@ -1,14 +1,16 @@
 package bench
 
+import "github.com/shmbus/shmbus/internal/trick"
+
 // What makes the ring fast can be switched off, trick by trick, in a program
-// built with the tag shmbus_tricks. Actors find in their environment what to do
-// without.
+// built with the tag shmbus_tricks: package trick. Actors find in their
+// environment what to do without.
 
 // tricks are the names of all, in the order of the table; none without the tag.
-var tricks []string
+var tricks = trick.Names()
 
 // tricksVariable tells a process which tricks to do without.
-const tricksVariable = "SHMBUS_TRICKS_OFF"
+const tricksVariable = trick.Variable
 
 // tricks measures the cells that the tricks are for, with all of them and
 // without each.

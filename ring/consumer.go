@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"github.com/shmbus/shmbus/internal/trick"
 	"github.com/shmbus/shmbus/shm"
 )
 
@@ -241,7 +242,7 @@ func (c *Consumer) takeSlow() ([]byte, Header, error) {
 	if !c.gated() {
 		return nil, Header{}, c.fail(ErrDetached)
 	}
-	if c.position-c.published > fraction(c.r.capacity) {
+	if c.position-c.published > fraction(c.r.capacity) || !trick.LazyCursor {
 		c.Release()
 	}
 	for {
@@ -274,6 +275,9 @@ func (c *Consumer) takeSlow() ([]byte, Header, error) {
 // ring begins again: no record of a sound ring reaches beyond that.
 func (c *Consumer) setSoft() {
 	c.soft = earlier(c.published+fraction(c.r.capacity), c.position+c.r.capacity-c.position&c.mask)
+	if !trick.LazyCursor {
+		c.soft = c.position
+	}
 }
 
 // step deals with what is not a message: nothing, a claim, one given up, a

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/shmbus/shmbus/internal/failpoint"
+	"github.com/shmbus/shmbus/internal/trick"
 	"github.com/shmbus/shmbus/shm"
 )
 
@@ -162,7 +163,7 @@ func (e *entrant) leaveSlow(mayRebias bool) {
 	}
 	h.lastEntrant.Store(e.identity)
 	e.alone++
-	if mayRebias && (e.alone >= rebiasAfter || e.crowded()) && h.mutex.Load()&lockWaiters == 0 {
+	if trick.Bias && mayRebias && (e.alone >= rebiasAfter || e.crowded()) && h.mutex.Load()&lockWaiters == 0 {
 		// Before the mutex is released: after it, another might be inside.
 		h.bias.Store(e.owned) // sync(bias): pairs with enterBiased
 		e.alone = 0

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/shmbus/shmbus/internal/failpoint"
+	"github.com/shmbus/shmbus/internal/trick"
 	"github.com/shmbus/shmbus/shm"
 )
 
@@ -145,7 +146,7 @@ func (p *Producer) publishFlat(ctx context.Context, payload []byte, kind uint32,
 //
 // Cost: 1 shared load, a prefetch of three lines.
 func (p *Producer) expect() {
-	if p.r.log.bias.Load() == p.owned { // sync(bias): a hint; pairs with rebias
+	if trick.Prefetch && p.r.log.bias.Load() == p.owned { // sync(bias): a hint; pairs with rebias
 		p.r.data.PrefetchWrite(p.tail & p.r.mask)
 	}
 }

@@ -1,6 +1,9 @@
 package ring
 
-import "github.com/shmbus/shmbus/shm"
+import (
+	"github.com/shmbus/shmbus/internal/trick"
+	"github.com/shmbus/shmbus/shm"
+)
 
 // Short messages, the many, go by a road written in assembly where there is
 // one (short_amd64.s): what Publish and publishSome do for them, step by step
@@ -43,6 +46,9 @@ type shortRoad struct {
 }
 
 func newShortRoad(p *Producer) shortRoad {
+	if !trick.ShortRoad {
+		return shortRoad{}
+	}
 	return shortRoad{
 		bias: &p.r.log.bias, sleeps: &p.r.cursors.sleeps, data: p.r.data, mask: p.r.mask,
 		meta: packMeta(0, p.slot), limit: min(p.fastLimit, shortMost+1), runLimit: min(uint64(p.max), shortMost) + 1,

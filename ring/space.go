@@ -3,6 +3,7 @@ package ring
 import (
 	"math/bits"
 
+	"github.com/shmbus/shmbus/internal/trick"
 	"github.com/shmbus/shmbus/shm"
 )
 
@@ -19,6 +20,9 @@ import (
 func (e *entrant) setSoft(start uint64) {
 	c := e.r.capacity
 	e.soft = earlier(earlier(e.limit, e.claimed), earlier(e.stored+fraction(c), blockEnd(start, c)))
+	if !trick.Soft {
+		e.soft = start // each record looks at all of them
+	}
 }
 
 // makeRoom is the slow road of a record that begins at start (behind a PAD, if
@@ -29,7 +33,7 @@ again:
 	if e.r.options.Exclusive {
 		e.newGates() // nobody enters to tell us
 	}
-	if before(e.limit, end) {
+	if before(e.limit, end) || !trick.Soft {
 		if err := e.raiseLimit(end); err != nil {
 			return err
 		}
@@ -38,7 +42,7 @@ again:
 	if before(e.claimed, end) && e.raiseClaimed(end) {
 		goto again
 	}
-	if before(e.stored+fraction(e.r.capacity), end) {
+	if before(e.stored+fraction(e.r.capacity), end) || !trick.Soft {
 		e.storeTail()
 	}
 	// Before the record is there: if we die here, the next record, or nothing

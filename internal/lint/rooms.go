@@ -12,7 +12,7 @@ import (
 // rooms are the directories that may hold files, each with all below it.
 var rooms = []string{
 	".ci", "bench", "bus", "bustest", "cmd/shmbus", "control", "dashboards", "docs", "examples", "metrics", "model", "packaging", "ring", "shm", "web",
-	"internal/failpoint", "internal/histories", "internal/hostile", "internal/mutants", "internal/invariants", "internal/lint", "internal/process", "internal/steps", "internal/storm", "internal/tools", "internal/top", "internal/watch",
+	"internal/failpoint", "internal/histories", "internal/hostile", "internal/mutants", "internal/invariants", "internal/lint", "internal/process", "internal/steps", "internal/storm", "internal/tools", "internal/top", "internal/trick", "internal/watch",
 }
 
 // rootFiles are the files that may stand at the root.
