@@ -35,9 +35,9 @@ house: ; $(NATIVE) $(GO) test ./internal/lint ## the house rules (internal/lint)
 race: ## the tests under the race detector (needs gcc)
 	@$(call need,gcc,gcc libc6-dev)
 	CGO_ENABLED=1 $(GO) test -race -timeout 30m $$($(GO) list ./... | grep -vE "/(model|bench|hostile|histories)$$") # one goroutine; memory the detector cannot see, which others write
-fallbacks: ## the tests with each kernel feature taken away in turn
+fallbacks: ## the tests with each kernel feature taken away in turn, then without the road in assembly
 	@for f in $(FALLBACKS); do echo "without $$f"; \
-	  SHMBUS_FAILPOINTS=$$f=on $(NATIVE) $(GO) test -count=1 -tags failpoint ./shm ./ring ./control ./bus || exit 1; done
+	  SHMBUS_FAILPOINTS=$$f=on $(NATIVE) $(GO) test -count=1 -tags failpoint ./shm ./ring ./control ./bus || exit 1; done; echo "without assembly"; $(NATIVE) $(GO) test -count=1 -tags shmbus_portable ./ring ./bus
 cross: ## build and vet for linux/arm64 and darwin/arm64
 	for os in linux darwin; do export GOOS=$$os GOARCH=arm64 $(NATIVE); $(GO) vet ./... && $(GO) build ./... || exit 1; done
 units: build ## verify the systemd units, and that topics outlive a restart of the host
