@@ -92,7 +92,7 @@ const tryWait = 20 * time.Millisecond
 // Cost, 64 bytes, by the short road: 3 shared loads, 8 stores beside the
 // payload's, one call, no locked instruction, no allocation, no system call.
 func (p *Producer) Publish(ctx context.Context, payload []byte, kind uint32, now int64) (uint64, error) {
-	if haveShortRoad && p.PublishShort(payload, kind, now) {
+	if p.PublishShort(payload, kind, now) {
 		return p.sequence - 1, nil
 	}
 	return p.publishFlat(ctx, payload, kind, now)

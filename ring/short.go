@@ -58,7 +58,14 @@ func newShortRoad(p *Producer) shortRoad {
 
 // PublishShort is Publish for a short message when there is nothing to wait
 // for, or reports false: then Publish must. now may be [StampNow].
+//
+// It is two functions so that the first, which compares, is put where it is
+// called.
 func (p *Producer) PublishShort(payload []byte, kind uint32, now int64) bool {
+	return haveShortRoad && len(payload) <= shortMost && p.tryShort(payload, kind, now)
+}
+
+func (p *Producer) tryShort(payload []byte, kind uint32, now int64) bool {
 	how := publishShort(p, payload, kind, now)
 	if how == shortWake {
 		p.wake()
