@@ -147,7 +147,9 @@ func TestPrefetchWrite(t *testing.T) {
 	want := bytes.Clone(writable.Bytes())
 	for _, b := range [][]byte{writable.Bytes(), readOnly.Bytes()} {
 		for _, off := range []int64{0, page - 192, page - 64, page - 8} {
-			NewSpan(b).PrefetchWrite(uint64(off))
+			for _, n := range []uint64{0, 1, 192, 2 * uint64(page)} {
+				NewSpan(b).PrefetchWrite(uint64(off), n)
+			}
 		}
 	}
 	if !bytes.Equal(writable.Bytes(), want) {
@@ -157,7 +159,7 @@ func TestPrefetchWrite(t *testing.T) {
 	if err := writable.Unmap(); err != nil {
 		t.Fatal(err)
 	}
-	gone.PrefetchWrite(0)
+	gone.PrefetchWrite(0, uint64(page))
 }
 
 func TestUnmap(t *testing.T) {

@@ -3,4 +3,4 @@
 package shm
 
 // PrefetchWrite does nothing where there is no assembly for it.
-func (s Span) PrefetchWrite(off uint64) {}
+func (s Span) PrefetchWrite(off, n uint64) {}

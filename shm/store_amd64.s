@@ -25,12 +25,15 @@ TEXT ·copyAtOnce(SB), NOSPLIT, $0-24
 	REP; MOVSB
 	RET
 
-// func prefetchWrite(p unsafe.Pointer)
-// PREFETCHW, which Go's assembler does not know, of 0, 64 and 128(AX). Where
-// the processor does not know it either, it does nothing.
-TEXT ·prefetchWrite(SB), NOSPLIT, $0-8
+// func prefetchWrite(p unsafe.Pointer, n uint64)
+// PREFETCHW, which Go's assembler does not know, of (AX). Where the processor
+// does not know it either, it does nothing.
+TEXT ·prefetchWrite(SB), NOSPLIT, $0-16
 	MOVQ p+0(FP), AX
+	MOVQ n+8(FP), CX
+line:
 	BYTE $0x0F; BYTE $0x0D; BYTE $0x08
-	BYTE $0x0F; BYTE $0x0D; BYTE $0x48; BYTE $0x40
-	BYTE $0x0F; BYTE $0x0D; BYTE $0x88; LONG $0x00000080
+	ADDQ $64, AX
+	SUBQ $64, CX
+	JHI  line
 	RET

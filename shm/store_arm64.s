@@ -50,10 +50,13 @@ again:
 	CBNZW R0, again
 	RET
 
-// func prefetchWrite(p unsafe.Pointer)
-TEXT ·prefetchWrite(SB), NOSPLIT, $0-8
+// func prefetchWrite(p unsafe.Pointer, n uint64)
+TEXT ·prefetchWrite(SB), NOSPLIT, $0-16
 	MOVD p+0(FP), R0
+	MOVD n+8(FP), R1
+line:
 	PRFM (R0), PSTL1KEEP
-	PRFM 64(R0), PSTL1KEEP
-	PRFM 128(R0), PSTL1KEEP
+	ADD  $64, R0
+	SUBS $64, R1
+	BHI  line
 	RET
