@@ -10,14 +10,14 @@ var defencesOfRing = []defence{
 	},
 	{
 		name: "bias before unlock", file: "ring/lock.go",
-		with: `	if mayRebias && (e.alone >= rebiasAfter || e.crowded()) && h.mutex.Load()&lockWaiters == 0 {
+		with: `	if trick.Bias && mayRebias && (e.alone >= rebiasAfter || e.crowded()) && h.mutex.Load()&lockWaiters == 0 {
 		// Before the mutex is released: after it, another might be inside.
 		h.bias.Store(e.owned) // sync(bias): pairs with enterBiased
 		e.alone = 0
 	}
 	e.unlock()`,
 		gone: `	e.unlock()
-	if mayRebias && e.alone >= rebiasAfter {
+	if trick.Bias && mayRebias && e.alone >= rebiasAfter {
 		h.bias.Store(e.owned) // sync(bias): pairs with enterBiased
 		e.alone = 0
 	}`,
@@ -113,7 +113,7 @@ var defencesOfRing = []defence{
 	},
 	{
 		name: "stored tail gates", file: "ring/space.go",
-		with: `	if before(e.stored+fraction(e.r.capacity), end) {
+		with: `	if before(e.stored+fraction(e.r.capacity), end) || !trick.Soft {
 		e.storeTail()
 	}
 `,
