@@ -68,9 +68,11 @@ func (g *guard) enter(as uint32) bool {
 // goIn is enter that leaves what is odd, bits of state and closed, to open: it
 // is small enough for the compiler to put it into the calls whose speed matters.
 func (g *guard) goIn(as uint32) (odd uint32) {
-	was := g.state.Load()
-	g.state.Store(as)                 // sync(bus.guard): going in, pairs with Close's barrier
-	return was&busy | g.closed.Load() // sync(bus.guard): going in, pairs with shut
+	if odd = g.state.Load() & busy; odd != 0 {
+		return odd // the state is another's
+	}
+	g.state.Store(as)      // sync(bus.guard): going in, pairs with Close's barrier
+	return g.closed.Load() // sync(bus.guard): going in, pairs with shut
 }
 
 func (g *guard) open(odd uint32) bool {
