@@ -58,9 +58,9 @@ type PublisherStats struct {
 // went on: for 10 ms at most. Errors: ctx's, [ErrTooLarge], [ErrBackpressure],
 // [ErrClosed], [ErrStalled], [ErrCorrupt].
 //
-// Cost on top of the ring's: 5 loads, 2 stores, a prefetch, a reading of the
-// processor's counter, or of the clock where that is none (NoStamps: neither);
-// no locked instruction, no allocation, no system call.
+// Cost on top of the ring's: 5 loads, 2 stores; a reading of the processor's
+// counter, or of the clock where that is none (NoStamps: neither); no locked
+// instruction, no allocation, no system call.
 //
 // Calls are made for what is odd only.
 func (p *Publisher) Publish(ctx context.Context, payload []byte) error {
