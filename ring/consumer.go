@@ -216,9 +216,11 @@ func (c *Consumer) Take() ([]byte, Header, error) {
 	c.sequence++
 	c.stats.Delivered++
 	c.stats.Bytes += n
-	if c.recorder.ends(rec.time.Get(), c.stats.Delivered) { // sync(commit): behind the commit word; pairs with the publisher's commit
+	stamp := rec.time.Get() // sync(commit): behind the commit word; pairs with the publisher's commit
+	if c.recorder.ends(stamp, c.stats.Delivered) {
 		return c.takeFirst(rec, offset, n)
 	}
+	c.recorder.sum += stamp
 	return data.Bytes(offset+recordHeader, n), Header{rec}, nil
 }
 

@@ -135,6 +135,18 @@ func (b *bounds) bucketOf(v uint64) int {
 	return int(s.low) + int(above)*int(s.high-s.low)
 }
 
+// extent returns the least and the greatest value of a bucket.
+func (b *bounds) extent(bucket int) (least, most uint64) {
+	most = math.MaxUint64
+	if bucket > 0 {
+		least = b.edges[bucket-1] + 1
+	}
+	if bucket < edgeCount {
+		most = b.edges[bucket]
+	}
+	return least, most
+}
+
 // search is bucketOf by the definition.
 func (b *bounds) search(v uint64) int {
 	return sort.Search(edgeCount, func(k int) bool { return v <= b.edges[k] })

@@ -24,19 +24,23 @@ import (
 //     messages have piled up.
 //
 // Messages in a row with one stamp, those of a batch, are a run: they cost two
-// comparisons each, and are counted when the run ends, by the consumer's own
-// count of what it delivered. A message without a stamp is not counted.
+// comparisons and an addition each, and are counted when the run ends, by the
+// consumer's own count of what it delivered. A message without a stamp is not
+// counted.
 //
-// A run of whatever falls into one bucket would save more of them the search
-// for it, but young messages in a row are in one bucket or not as it comes: at
-// each end that the processor did not guess it loses more than a search costs.
+// Where messages have piled up, a run is of all in a row that fall into one
+// bucket under one reading of the clock, which are many then. Of young messages
+// two in a row are in one bucket or not as it comes: at each end that the
+// processor did not guess it would lose more than the search for the bucket
+// costs.
 type recorder struct {
-	mask  uint64 // of stamps: 0 if nothing is recorded, so that all messages are one run
-	stamp uint64 // of the run, as given
+	low   uint64 // the run is of stamps from low on,
+	span  uint64 // to low + span: 0 of young messages; all, if nothing is recorded
+	sum   uint64 // of the run's stamps
 	until uint64 // number of the last message before the clock is due; 0: none
 
 	before uint64 // messages delivered before the run
-	ticks  uint64 // the latency of each
+	zero   uint64 // the latency of each is zero less its stamp
 	bucket int    // of the run; noBucket: not stamped
 	now    uint64 // the last reading
 	left   uint64 // messages from the start of the run to the next reading
@@ -58,13 +62,14 @@ const (
 	mostUnder = 1024 // messages under one reading of the clock
 	readPace  = 1000
 	readSlack = 4
+	oldPaces  = 4 // messages older than so many paces << slack, 64 µs, have piled up
 )
 
 // noRecorder counts nothing, and is not asked whether it does.
-func noRecorder() recorder { return recorder{until: math.MaxUint64} }
+func noRecorder() recorder { return recorder{span: math.MaxUint64, until: math.MaxUint64} }
 
 func newRecorder(c Clock, block *subscriberBlock) recorder {
-	r := recorder{mask: math.MaxUint64, clock: c, foreign: c.Foreign(), block: block, bounds: nanoBounds, every: 1, pace: readPace, slack: readSlack, bucket: noBucket}
+	r := recorder{clock: c, foreign: c.Foreign(), block: block, bounds: nanoBounds, every: 1, pace: readPace, slack: readSlack, bucket: noBucket}
 	if c.own {
 		r.scale = shm.ProcessTSCScale()
 		r.bounds, r.pace = sharedTickBounds(r.scale.Multiplier), r.scale.Ticks(readPace)
@@ -76,17 +81,19 @@ func newRecorder(c Clock, block *subscriberBlock) recorder {
 func (r *recorder) note(stamp, n uint64) {
 	if r.ends(stamp, n) {
 		r.begin(stamp, n)
+	} else {
+		r.sum += stamp
 	}
 }
 
 // ends reports whether the run ends before this message.
-func (r *recorder) ends(stamp, n uint64) bool { return stamp&r.mask != r.stamp || n > r.until }
+func (r *recorder) ends(stamp, n uint64) bool { return stamp-r.low > r.span || n > r.until }
 
 // begin ends the run and begins another, which this message will be the first
 // of.
 func (r *recorder) begin(stamp, n uint64) {
 	r.endRun(n - 1)
-	r.stamp = stamp
+	r.low, r.span, r.sum = stamp, 0, stamp
 	if stamp == 0 {
 		r.until, r.bucket = math.MaxUint64, noBucket
 		return
@@ -98,7 +105,18 @@ func (r *recorder) begin(stamp, n uint64) {
 		r.read(stamp)
 	}
 	ticks := uint64(max(int64(r.now-stamp), 0)) // two processors' counters are a little apart
-	r.ticks, r.bucket, r.until = ticks, r.bounds.bucketOf(ticks), r.before+r.left
+	r.zero, r.bucket, r.until = r.low+ticks, r.bounds.bucketOf(ticks), r.before+r.left
+	if ticks>>r.slack > oldPaces*r.pace && !r.foreign {
+		r.widen()
+	}
+}
+
+// widen makes the run one of all stamps that the bucket is for.
+func (r *recorder) widen() {
+	least, most := r.bounds.extent(r.bucket)
+	if most < r.now { // a stamp of 0 is none
+		r.low, r.span = r.now-most, most-least
+	}
 }
 
 // read reads the clock for a message and says after how many it is due again.
@@ -137,7 +155,7 @@ func (r *recorder) endRun(n uint64) {
 	if r.bucket != noBucket {
 		w := &r.block.buckets[r.bucket]
 		w.Set(w.Get() + run)
-		r.total += run * r.ticks
+		r.total += run*r.zero - r.sum
 	}
 	r.left -= min(run, r.left)
 	r.before = n

@@ -2,6 +2,7 @@ package ring
 
 import (
 	"math/bits"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/shmbus/shmbus/shm"
@@ -231,6 +232,52 @@ func TestStampsAheadOfTheClock(t *testing.T) {
 		r.ring.Statistics(&s)
 		if l := &s.Subscribers[0].Latency; l.Buckets[0] != 10 || l.Count() != 10 || l.SumNanos != 0 {
 			t.Errorf("of 10 messages %d are counted, %d of them in bucket 0; the sum is %d", l.Count(), l.Buckets[0], l.SumNanos)
+		}
+	})
+}
+
+// TestRecordingRuns: whatever is made one run is counted as if each message had
+// been looked at by itself, to the bucket and to the tick.
+func TestRecordingRuns(t *testing.T) {
+	clocks(t, func(t *testing.T, counter bool) {
+		c := newHeapRoom(t, Options{Counter: counter}).localConsumer(0, SubscriberSpec{})
+		r := &c.recorder
+		const messages = 200_000
+		r.now, r.left = 1<<50, messages // the clock is not read
+		random := rand.New(rand.NewPCG(7, 7))
+		var want [bucketCount]uint64
+		var total, runs uint64
+		stamp := uint64(0)
+		for n := uint64(1); n <= messages; n++ {
+			switch random.IntN(8) {
+			case 0:
+				stamp = 0 // none
+			case 1:
+				stamp = r.now - random.Uint64N(1<<random.UintN(50)) // of any age, the oldest of all too
+			case 2:
+				stamp = min(stamp+random.Uint64N(1<<14), r.now)
+			case 3: // at the edge of a bucket
+				if age := r.bounds.edges[random.IntN(edgeCount)] + random.Uint64N(2); age < r.now {
+					stamp = r.now - age
+				}
+			}
+			if r.ends(stamp, n) {
+				runs++
+			}
+			r.note(stamp, n)
+			if stamp != 0 {
+				want[r.bounds.search(r.now-stamp)]++
+				total += r.now - stamp
+			}
+		}
+		r.endRun(messages)
+		for k := range want {
+			if got := r.block.buckets[k].Load(); got != want[k] {
+				t.Errorf("bucket %d has %d, want %d", k, got, want[k])
+			}
+		}
+		if r.total != total || runs > messages/2 {
+			t.Errorf("%d ticks in %d runs, want %d in less than half as many as messages", r.total, runs, total)
 		}
 	})
 }
