@@ -26,7 +26,7 @@ import "github.com/shmbus/shmbus/shm"
 // touches nothing. Going out it is the same with the sides of state swapped:
 // either Close sees that the owner is out, or the owner sees closed on its way
 // out, or both, and then the participant's mutex sorts them. Where membarrier
-// is missing, strong is set and both sides use a full fence.
+// is missing, strongBit is set and both sides use a full fence.
 //
 // Each way costs a store, a load and a branch: whatever is odd about a guard
 // is in the word that both look at anyway.

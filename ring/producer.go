@@ -66,9 +66,9 @@ func (p *Producer) UseParker(pk *Parker) { p.parker.Store(pk) } // sync(parker):
 func (p *Producer) MaxMessage() int { return p.max }
 
 // TryPublish publishes payload, which it copies, and returns its sequence. now
-// is the publish time, monotonic nanoseconds. It does not wait for space, and
-// at most 20 ms for another publisher that is inside ([ErrStalled]).
-// [ErrFull], [ErrTooLarge], [ErrClosed], [ErrCorrupt].
+// is the publish time, a stamp of the ring's Clock, or [StampNow]; 0: none. It
+// does not wait for space, and at most 20 ms for another publisher that is
+// inside ([ErrStalled]). [ErrFull], [ErrTooLarge], [ErrClosed], [ErrCorrupt].
 func (p *Producer) TryPublish(payload []byte, kind uint32, now int64) (uint64, error) {
 	return p.Publish(tryContext, payload, kind, now)
 }
@@ -86,8 +86,7 @@ var (
 
 const tryWait = 20 * time.Millisecond
 
-// Publish is TryPublish that waits for space, until ctx ends. now may also be
-// [StampNow].
+// Publish is TryPublish that waits for space, until ctx ends.
 //
 // Cost, 64 bytes, by the short road: loads of 4 shared words, two of which
 // nobody else writes, 9 stores beside the payload's, no locked instruction, no
@@ -308,7 +307,8 @@ func (p *Producer) PublishBatch(ctx context.Context, payloads [][]byte, kind uin
 // as it is written, so that subscribers read while we write, and a death takes
 // back no more than the one record whose commit word is missing.
 //
-// Cost a message of 64 bytes: 5 stores beside the payload's, no call.
+// Cost a message of 64 bytes, by the short road: 5 stores beside the payload's,
+// and a call for all of them together.
 func (p *Producer) publishSome(ctx context.Context, payloads [][]byte, kind uint32, now int64) (int, error) {
 	if err := p.enter(ctx); err != nil {
 		return 0, err
