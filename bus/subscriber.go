@@ -27,9 +27,10 @@ type subscriber struct {
 	counter  bool // stamps are values of the processor's counter
 	foreign  bool // of one that we may not read: clock makes times of them
 	topic    string
-	asked    uint32 // calls that did not look at their context
-	end      error  // what says that nothing more can come; nil if it is not looked for
-	drained  bool   // it was returned
+	asked    uint32                   // calls that did not look at their context
+	end      error                    // what says that nothing more can come; nil if it is not looked for
+	drained  bool                     // it was returned
+	run      *[ring.MostAhead]Message // Poll: those that come next
 	final    SubscriberStats
 }
 
@@ -109,63 +110,6 @@ func (s *Subscriber) Messages(ctx context.Context) iter.Seq2[Message, error] {
 			}
 		}
 	}
-}
-
-// Poll calls fn for up to max messages that are there, telling with last that
-// no more follow for now, and returns how many there were; 0 if there is
-// nothing. It never blocks. A view ends when fn returns. fn may close the
-// subscriber but not call it otherwise. Poll stops behind the first message
-// for which fn fails, with that error; the next call goes on behind it.
-//
-// Errors: fn's; [ErrClosed]; [ErrCorrupt]; io.EOF as Next; [ErrDetached], which
-// says also that the views of this batch may have been overwritten.
-func (s *Subscriber) Poll(fn func(m Message, last bool) error, max int) (int, error) {
-	c := s.c
-	if !c.enter(polling) {
-		return 0, s.refused()
-	}
-	defer s.polled() // also when fn panics
-	n, err := c.poll(fn, max)
-	if n == 0 && (err == nil || err == ring.ErrEmpty) && c.isDrained() {
-		return 0, c.end
-	}
-	if err == ring.ErrEmpty {
-		err = nil
-	}
-	return n, translate(err)
-}
-
-func (s *Subscriber) polled() {
-	s.c.exit(idle)
-	runtime.KeepAlive(s)
-}
-
-// poll is what the ring's Poll does, written out here: one call less for each
-// message. A handle closed meanwhile stops the batch.
-func (c *subscriber) poll(fn func(Message, bool) error, max int) (int, error) {
-	consumer := c.consumer
-	for n := 0; n < max; {
-		p, h, err := consumer.Take()
-		if err != nil {
-			return n, err
-		}
-		if c.closed.Load()&shutBit != 0 { // sync(bus.guard): in Poll, pairs with shut
-			return n + 1, ErrClosed
-		}
-		n++
-		last := n == max || !consumer.More()
-		err = fn(Message{
-			Payload: p, Sequence: h.Sequence(), Lost: consumer.Lost(), Kind: h.Kind(), Publisher: h.Publisher(),
-			counter: c.counter, time: c.stampOf(h),
-		}, last)
-		if err != nil {
-			return n, err
-		}
-		if last {
-			return n, consumer.EndPoll()
-		}
-	}
-	return 0, nil
 }
 
 // Wait blocks until there may be something for Next or Poll: also loss, an
@@ -276,6 +220,7 @@ func (c *subscriber) stats() SubscriberStats {
 // counters, for whoever looks at the slot before it is granted again.
 func (c *subscriber) retireNow() {
 	c.consumer.Release()
+	c.run = nil // it points into memory that will be unmapped
 	c.final = c.stats()
 }
 

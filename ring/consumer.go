@@ -79,22 +79,24 @@ type Consumer struct {
 	stop       *shm.Word32
 	parker     atomic.Pointer[Parker] // set by Wait, read by Interrupt
 
-	position  uint64      // of the next record
-	sequence  uint64      // of the next message
-	published uint64      // the cursor that others see
-	spaceSeen uint64      // publishers' sleeps that we have woken already
-	buffer    []byte      // lossy: the copy of the last payload
-	resyncing bool        // lossy: position was set anew, the next record says how much is lost
-	reading   bool        // the overrun came while reading a record, not while waiting for one
-	carry     uint64      // lossy: lost before a record that was given up, told with the next message
-	failed    error       // what every later call returns
-	gate      uint32      // exclusive rings: our gate number
-	gateWord  *shm.Word32 // holds our generation while we hold publishers back; noGate: ask gated
-	data      shm.Span    // of the ring
-	mask      uint64      // of the ring
-	soft      uint64      // records ending beyond this take the slow road: at first, and of a lossy consumer, all
-	lost      uint64      // lossy: messages lost before the record returned last
-	copied    record      // lossy: its header
+	position  uint64           // of the next record
+	sequence  uint64           // of the next message
+	published uint64           // the cursor that others see
+	spaceSeen uint64           // publishers' sleeps that we have woken already
+	buffer    []byte           // lossy: the copy of the last payload
+	resyncing bool             // lossy: position was set anew, the next record says how much is lost
+	reading   bool             // the overrun came while reading a record, not while waiting for one
+	carry     uint64           // lossy: lost before a record that was given up, told with the next message
+	failed    error            // what every later call returns
+	gate      uint32           // exclusive rings: our gate number
+	gateWord  *shm.Word32      // holds our generation while we hold publishers back; noGate: ask gated
+	data      shm.Span         // of the ring
+	mask      uint64           // of the ring
+	soft      uint64           // records ending beyond this take the slow road: at first, and of a lossy consumer, all
+	ahead     [MostAhead]found // what Ahead found
+	accepted  uint             // of it
+	lost      uint64           // lossy: messages lost before the record returned last
+	copied    record           // lossy: its header
 
 	stats           Stats
 	recording       bool
@@ -333,51 +335,6 @@ func (c *Consumer) gated() bool {
 	return c.r.log.gateGenerations[c.slot].Load() == c.generation // sync(gateGeneration): pairs with ungate
 }
 
-// Poll calls fn for up to max records that are there, saying of each whether
-// it is the last of this batch, and returns how many there were. It never
-// blocks. A view is valid until fn returns. If fn fails, Poll stops behind
-// that record with its error. If the subscriber was detached meanwhile,
-// [ErrDetached] says that the views of this batch may have been overwritten.
-func (c *Consumer) Poll(fn func(m Record, last bool) error, max int) (int, error) {
-	if max <= 0 {
-		return 0, nil
-	}
-	p, h, err := c.Take()
-	if err == ErrEmpty {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	for n := 1; ; n++ {
-		last := n == max || !c.More()
-		m := Record{Payload: p, Sequence: h.Sequence(), Lost: c.lost, Time: h.Time(), Kind: h.Kind(), Publisher: h.Publisher()}
-		if err := fn(m, last); err != nil {
-			return n, err
-		}
-		if last {
-			return n, c.EndPoll()
-		}
-		if p, h, err = c.Take(); err != nil {
-			if err == ErrEmpty {
-				err = nil
-			}
-			return n, err
-		}
-	}
-}
-
-// EndPoll ends a batch that was read with Take: it publishes how far this
-// consumer has read. [ErrDetached]: the views of the batch may have been
-// overwritten.
-func (c *Consumer) EndPoll() error {
-	if c.options.Mode == Reliable && !c.gated() {
-		return c.fail(ErrDetached)
-	}
-	c.Release()
-	return nil
-}
-
 // ready reports whether Next would find anything to do: a message, something
 // to step over, loss, or an end.
 func (c *Consumer) ready() bool {
@@ -391,26 +348,6 @@ func (c *Consumer) ready() bool {
 		return c.overrun()
 	}
 	return !c.gated()
-}
-
-// More reports whether another message is there now.
-func (c *Consumer) More() bool {
-	w := commitWord(c.r.at(c.position).commit.Load()) // sync(commit): pairs with the publisher's commit
-	return w.head() == committedAt(c.position) || w != 0 && c.more()
-}
-
-// more is More that looks behind what Next steps over.
-func (c *Consumer) more() bool {
-	position := c.position
-	for range c.r.capacity / recordAlign {
-		w := commitWord(c.r.at(position).commit.Load()) // sync(commit): pairs with the publisher's commit
-		dead := w.of(position) && (w.state() == stateAborted || w.state() == statePad)
-		if !dead || !w.whole(position&c.r.mask, c.r.capacity) {
-			return w.of(position) && w.state() == stateCommitted
-		}
-		position += w.extent()
-	}
-	return false
 }
 
 // Release publishes how far this consumer has read, wakes publishers that

@@ -39,6 +39,11 @@ func TestForgedRecords(t *testing.T) {
 				_, _, err := c.takeSlow()
 				return err
 			},
+			"reliable, Poll": func(_ *room, _ *Producer, c, _ *Consumer) error {
+				c.setSoft()
+				_, err := c.Poll(func(Record, bool) error { return nil }, 2)
+				return err
+			},
 		}
 		if f.sequence == 0 { // a lossy reader takes a jump for a loss, when it begins
 			looks["lossy"] = func(_ *room, _ *Producer, _, c *Consumer) error { _, err := c.Next(); return err }
@@ -209,6 +214,7 @@ func TestDetachedAreTold(t *testing.T) {
 		"Take":               func(c *Consumer) error { _, _, err := c.Take(); return err },
 		"Take, the long way": func(c *Consumer) error { _, _, err := c.takeSlow(); return err },
 		"EndPoll":            func(c *Consumer) error { return c.EndPoll() },
+		"Accept":             func(c *Consumer) error { return c.Accept() },
 	} {
 		room := newHeapRoom(t, Options{})
 		p, c := room.local(0), room.localConsumer(0, SubscriberSpec{})
@@ -219,6 +225,9 @@ func TestDetachedAreTold(t *testing.T) {
 		}
 		if _, err := c.Next(); err != nil {
 			t.Fatal(err)
+		}
+		if n := c.Ahead(2); n != 2 {
+			t.Fatalf("%d records found ahead, want 2", n)
 		}
 		room.host.Detach(0, c.generation)
 		if err := take(c); !errors.Is(err, ErrDetached) {

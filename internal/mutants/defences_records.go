@@ -184,6 +184,33 @@ var defencesOfRecords = []defence{
 		in: "ring", test: `^TestForgedRecords$`,
 	},
 	{
+		name: "looking ahead: records end before what is due", file: "ring/poll.go",
+		with: `		if before(c.soft, end) || rec.`,
+		gone: `		if rec.`,
+		in:   "ring", test: `^TestForgedRecords$`,
+	},
+	{
+		name: "looking ahead: tags are compared", file: "ring/poll.go",
+		with: `			if w.head() != committedAt(position) {`,
+		gone: `			if w.state() != stateCommitted {`,
+		in:   "ring", test: `^TestForgedRecords$`,
+	},
+	{
+		name: "looking ahead: sequences are compared", file: "ring/poll.go",
+		with: `before(c.soft, end) || rec.sequence.Get() != sequence {`,
+		gone: `before(c.soft, end) {`,
+		in:   "ring", test: `^TestForgedRecords$`,
+	},
+	{
+		name: "looking ahead: the detached take nothing of it", file: "ring/poll.go",
+		with: `	if c.gateWord.Load() != c.generation { // sync(gateGeneration): pairs with ungate
+		return c.fail(ErrDetached)
+	}
+`,
+		gone: ``,
+		in:   "ring", test: `^TestDetachedAreTold$`,
+	},
+	{
 		name: "sequences are compared", file: "ring/consumer.go",
 		with: `		if !w.whole(offset, c.r.capacity) || rec.sequence.Load() != c.sequence {`,
 		gone: `		if !w.whole(offset, c.r.capacity) {`,
@@ -199,7 +226,7 @@ var defencesOfRecords = []defence{
 		in:   "ring", test: `^TestDetachedAreTold$`,
 	},
 	{
-		name: "detached readers disown their last batch", file: "ring/consumer.go",
+		name: "detached readers disown their last batch", file: "ring/poll.go",
 		with: `	if c.options.Mode == Reliable && !c.gated() {
 		return c.fail(ErrDetached)
 	}

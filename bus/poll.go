@@ -1,0 +1,100 @@
+package bus
+
+import (
+	"runtime"
+
+	"github.com/shmbus/shmbus/ring"
+)
+
+// Poll calls fn for up to max messages that are there, telling with last that
+// no more follow for now, and returns how many there were; 0 if there is
+// nothing. It never blocks. A view ends when fn returns. fn may close the
+// subscriber but not call it otherwise. Poll stops behind the first message
+// for which fn fails, with that error; the next call goes on behind it.
+//
+// Errors: fn's; [ErrClosed]; [ErrCorrupt]; io.EOF as Next; [ErrDetached], which
+// says also that the views of this batch may have been overwritten.
+func (s *Subscriber) Poll(fn func(m Message, last bool) error, max int) (int, error) {
+	c := s.c
+	if !c.enter(polling) {
+		return 0, s.refused()
+	}
+	defer s.polled() // also when fn panics
+	n, err := c.poll(fn, max)
+	if n == 0 && (err == nil || err == ring.ErrEmpty) && c.isDrained() {
+		return 0, c.end
+	}
+	if err == ring.ErrEmpty {
+		err = nil
+	}
+	return n, translate(err)
+}
+
+func (s *Subscriber) polled() {
+	s.c.exit(idle)
+	runtime.KeepAlive(s)
+}
+
+// poll is what the ring's Poll does, written out here: one call less for each
+// message. A handle closed meanwhile stops the batch.
+//
+// A run of messages is written before the first is handed on. Go copies a
+// Message in pieces larger than those in which it was written, and a processor
+// that still has those on the way to its cache waits for them: that would cost
+// as much as all the rest.
+func (c *subscriber) poll(fn func(Message, bool) error, max int) (int, error) {
+	consumer, run := c.consumer, c.pollRun()
+	for n := 0; n < max; {
+		ahead := consumer.Ahead(max - n)
+		for i := range run[:ahead] {
+			m := &run[i]
+			p, h := consumer.Found(i)
+			m.Payload, m.Sequence, m.Kind, m.Publisher, m.time = p, h.Sequence(), h.Kind(), h.Publisher(), h.Time()
+		}
+		some := ahead
+		if ahead == 0 {
+			p, h, err := consumer.Take()
+			if err != nil {
+				return n, err
+			}
+			m := &run[0]
+			m.Payload, m.Sequence, m.Kind, m.Publisher, m.time = p, h.Sequence(), h.Kind(), h.Publisher(), h.Time()
+			m.Lost = consumer.Lost()
+			some = 1
+		}
+		if c.foreign {
+			for i := range run[:some] {
+				run[i].time = c.clock.Time(run[i].time)
+			}
+		}
+		for i := range some {
+			if c.closed.Load()&shutBit != 0 { // sync(bus.guard): in Poll, pairs with shut
+				return n, ErrClosed
+			}
+			if ahead > 0 {
+				if err := consumer.Accept(); err != nil {
+					return n, err
+				}
+			}
+			n++
+			last := n == max || i == some-1 && !consumer.More()
+			if err := fn(run[i], last); err != nil {
+				return n, err
+			}
+			if last {
+				return n, consumer.EndPoll()
+			}
+		}
+	}
+	return 0, nil
+}
+
+func (c *subscriber) pollRun() *[ring.MostAhead]Message {
+	if c.run == nil {
+		c.run = new([ring.MostAhead]Message)
+		for i := range c.run {
+			c.run[i].counter = c.counter
+		}
+	}
+	return c.run
+}
