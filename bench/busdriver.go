@@ -9,7 +9,6 @@ import (
 
 	"github.com/shmbus/shmbus/bus"
 	"github.com/shmbus/shmbus/ring"
-	"github.com/shmbus/shmbus/shm"
 )
 
 // What users call is package bus, and that is what the shmbus rows measure.
@@ -77,7 +76,7 @@ func (a *actor) busInlet(b *bus.Bus, topic string) (inlet, error) {
 		if err != nil {
 			return nil, err
 		}
-		if a.Cell.Subscribers == 1 {
+		if a.Cell.Subscribers == 1 && a.Cell.Mode != Poll {
 			return &busInlet{s: s}, nil
 		}
 		fan.add(s, newChecker(a.Cell, amount{warm: a.Warm, count: a.Count}))
@@ -171,7 +170,9 @@ func (in *busFanInlet) add(s *bus.Subscriber, k *checker) {
 }
 
 func (in *busFanInlet) receive(k *checker, n int) error {
-	return in.all(k, n, func(i, max int) (int, error) { return in.subscribers[i].Poll(in.takes[i], max) })
+	return in.all(k, n,
+		func(i, max int) (int, error) { return in.subscribers[i].Poll(in.takes[i], max) },
+		func(i int) error { return in.subscribers[i].Wait(context.Background()) })
 }
 
 // batchSize is how many messages shmbus-batch publishes at once.
@@ -205,15 +206,16 @@ type fan struct{ checkers []*checker }
 const pollAtMost = 256
 
 // all lets each read n messages, in turn, and adds their sums up in k. poll
-// reads what is there for number i, at most max.
-func (f *fan) all(k *checker, n int, poll func(i, max int) (int, error)) error {
+// reads what is there for number i, at most max. wait waits for number i: what
+// one is given the others are given too.
+func (f *fan) all(k *checker, n int, poll func(i, max int) (int, error), wait func(i int) error) error {
 	left := make([]int, len(f.checkers))
 	for i := range left {
 		left[i] = n
 	}
 	for busy := true; busy; {
 		busy = false
-		idle := true
+		idle, last := true, 0
 		for i := range left {
 			if left[i] == 0 {
 				continue
@@ -223,11 +225,15 @@ func (f *fan) all(k *checker, n int, poll func(i, max int) (int, error)) error {
 				return err
 			}
 			left[i] -= done
-			busy = busy || left[i] > 0
+			if left[i] > 0 {
+				busy, last = true, i
+			}
 			idle = idle && done == 0
 		}
 		if busy && idle {
-			shm.Pause(16)
+			if err := wait(last); err != nil {
+				return err
+			}
 		}
 	}
 	k.sum = 0

@@ -40,6 +40,8 @@ const (
 	// ring, so that it never waits for space, and only the time it spends
 	// publishing counts. What a message costs the publisher.
 	Burst Mode = "burst"
+	// Poll: the one subscriber reads with Poll, as several in one process do.
+	Poll Mode = "poll"
 	// Alone: all publishers take part in the warm-up; then one goes on by
 	// itself, and is measured once it has published aloneAfter messages more.
 	Alone Mode = "alone"

@@ -169,6 +169,7 @@ func (p *planner) add(pattern Pattern, names []string, size int, changes ...func
 func stamped(c *Cell)                 { c.Stamps = true }
 func bursts(c *Cell)                  { c.Mode = Burst }
 func alone(c *Cell)                   { c.Mode = Alone }
+func polls(c *Cell)                   { c.Mode = Poll }
 func waiting(wait string) func(*Cell) { return func(c *Cell) { c.Wait = wait } }
 func paced(rate int) func(*Cell)      { return func(c *Cell) { c.Rate = rate } }
 func publishers(n int) func(*Cell)    { return func(c *Cell) { c.Publishers = n } }
@@ -198,6 +199,7 @@ func (p *planner) most() {
 		p.add(Stream, ours, 64, publishers(n), alone)
 	}
 	p.add(Stream, ours, 64, bursts)
+	p.add(Stream, ours, 64, polls)
 	for _, n := range []int{2, 4, 8} {
 		p.add(Stream, ours, 64, subscribers(n))
 		p.add(Stream, ours, 64, subscribers(n), bursts)
@@ -242,7 +244,11 @@ func (p *planner) growthPublishers() {
 
 func (p *planner) growthSubscribers() {
 	for n := 1; n <= 64; n *= 2 {
-		p.add(Stream, []string{"shmbus", "shmbus-batch"}, 64, subscribers(n))
+		if both := []string{"shmbus", "shmbus-batch"}; n == 1 {
+			p.add(Stream, both, 64, polls)
+		} else {
+			p.add(Stream, both, 64, subscribers(n))
+		}
 		p.add(Stream, ours, 64, subscribers(n), bursts)
 	}
 }

@@ -137,7 +137,7 @@ func (a *actor) ringInlet(r *ring.Ring, t attachment) (inlet, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(t.Subscribers) == 1 {
+		if len(t.Subscribers) == 1 && a.Cell.Mode != Poll {
 			return &ringInlet{c, ring.NewParker()}, nil
 		}
 		fan.add(c, newChecker(a.Cell, amount{warm: a.Warm, count: a.Count}))
@@ -210,5 +210,7 @@ func (in *ringFanInlet) add(c *ring.Consumer, k *checker) {
 }
 
 func (in *ringFanInlet) receive(k *checker, n int) error {
-	return in.all(k, n, func(i, max int) (int, error) { return in.consumers[i].Poll(in.takes[i], max) })
+	return in.all(k, n,
+		func(i, max int) (int, error) { return in.consumers[i].Poll(in.takes[i], max) },
+		func(i int) error { return in.consumers[i].Wait(context.Background(), nil) })
 }

@@ -16,6 +16,7 @@ import (
 //
 //	reliable  nothing is lost, and publishers wait for space
 //	burst     the publisher never waits, and only its own time counts ([Burst])
+//	poll      reliable, and the one subscriber reads with Poll, as several do ([Poll])
 //	alone     one publisher after a contest with the others ([Alone])
 //	slowest   of several publishers: the slowest one's messages in the time of the row before
 //	ring=N    reliable, with a ring of N bytes instead of the default

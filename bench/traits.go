@@ -111,6 +111,8 @@ func (c Cell) can() bool {
 		return false
 	case c.Mode == Burst && (c.Pattern != Stream || c.Publishers > 1 || !t.fan):
 		return false
+	case c.Mode == Poll && (c.Pattern != Stream || c.Subscribers > 1 || !t.fan):
+		return false
 	case c.Mode == Alone && (c.Pattern != Stream || c.Publishers < 2 || c.Subscribers > 1):
 		return false
 	case c.Capacity != 0 && (!t.ring || !holds(c.Capacity, c.Size)):
