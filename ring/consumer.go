@@ -79,24 +79,22 @@ type Consumer struct {
 	stop       *shm.Word32
 	parker     atomic.Pointer[Parker] // set by Wait, read by Interrupt
 
-	position  uint64           // of the next record
-	sequence  uint64           // of the next message
-	published uint64           // the cursor that others see
-	spaceSeen uint64           // publishers' sleeps that we have woken already
-	buffer    []byte           // lossy: the copy of the last payload
-	resyncing bool             // lossy: position was set anew, the next record says how much is lost
-	reading   bool             // the overrun came while reading a record, not while waiting for one
-	carry     uint64           // lossy: lost before a record that was given up, told with the next message
-	failed    error            // what every later call returns
-	gate      uint32           // exclusive rings: our gate number
-	gateWord  *shm.Word32      // holds our generation while we hold publishers back; noGate: ask gated
-	data      shm.Span         // of the ring
-	mask      uint64           // of the ring
-	soft      uint64           // records ending beyond this take the slow road: at first, and of a lossy consumer, all
-	ahead     [MostAhead]found // what Ahead found
-	accepted  uint             // of it
-	lost      uint64           // lossy: messages lost before the record returned last
-	copied    record           // lossy: its header
+	position  uint64      // of the next record
+	sequence  uint64      // of the next message
+	published uint64      // the cursor that others see
+	spaceSeen uint64      // publishers' sleeps that we have woken already
+	buffer    []byte      // lossy: the copy of the last payload
+	resyncing bool        // lossy: position was set anew, the next record says how much is lost
+	reading   bool        // the overrun came while reading a record, not while waiting for one
+	carry     uint64      // lossy: lost before a record that was given up, told with the next message
+	failed    error       // what every later call returns
+	gate      uint32      // exclusive rings: our gate number
+	gateWord  *shm.Word32 // holds our generation while we hold publishers back; noGate: ask gated
+	data      shm.Span    // of the ring
+	mask      uint64      // of the ring
+	soft      uint64      // records ending beyond this take the slow road: at first, and of a lossy consumer, all
+	lost      uint64      // lossy: messages lost before the record returned last
+	copied    record      // lossy: its header
 
 	stats           Stats
 	recording       bool
@@ -105,6 +103,9 @@ type Consumer struct {
 	pauses          uint32 // before looking again while spinning
 	spins           spinBudget
 	waiter          *Waiter
+
+	ahead    [MostAhead]found // what Ahead found
+	accepted uint             // of it
 }
 
 // Stats are a consumer's counters since it was made.
