@@ -3,6 +3,8 @@ package bench
 import (
 	"encoding/binary"
 	"fmt"
+
+	"github.com/shmbus/shmbus/shm"
 )
 
 // A message of size bytes, a multiple of 8:
@@ -96,12 +98,14 @@ func (k *checker) next(p []byte) bool {
 }
 
 // take reads a message in place: a load of each cache line and of the last
-// word.
+// word. The loop is as short as one in C: a processor that looks some hundred
+// instructions ahead has as many lines on the way as there are loads in them.
 func (k *checker) take(p []byte) {
 	first, last := little.Uint64(p), little.Uint64(p[len(p)-8:])
 	sum := first + last
-	for off := lineSize; off+8 <= len(p); off += lineSize {
-		sum += little.Uint64(p[off:])
+	lines, end := shm.NewSpan(p), uint64(len(p)-8)
+	for off := uint64(lineSize); off <= end; off += lineSize {
+		sum += shm.Ref[shm.Word64](lines, off).Get()
 	}
 	k.sum += sum
 	if first != k.expected || first != last {
