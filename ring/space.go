@@ -193,8 +193,10 @@ func (r *Ring) gateOf(n int) uint32 {
 
 // ungate stops subscriber slot n, if it still is of this generation, from
 // holding publishers back. The generation goes first: a reader that finds its
-// bytes overwritten finds it gone.
+// bytes overwritten finds it gone. Therefore the fence: what is written over
+// them comes behind.
 func (r *Ring) ungate(n int, generation uint32) {
+	defer shm.FenceStoreStore()
 	if r.options.Exclusive {
 		r.dropGate(n, generation)
 		return
