@@ -300,28 +300,6 @@ func closeRace(t *testing.T, round int) {
 	work.Wait()
 }
 
-// TestCloseInPoll closes from within the function that Poll calls.
-func TestCloseInPoll(t *testing.T) {
-	b := bustest.New(t)
-	p, s := pair(t, b, small, bus.SubscriberConfig{})
-	publish(t, p, "one")
-	publish(t, p, "two")
-	n := 0
-	_, err := s.Poll(func(m bus.Message, _ bool) error {
-		n++
-		if err := b.Close(); err != nil {
-			t.Error(err)
-		}
-		if string(m.Payload) != "one" {
-			t.Errorf("got %q", m.Payload)
-		}
-		return nil
-	}, 9)
-	if n != 1 || !errors.Is(err, bus.ErrClosed) {
-		t.Errorf("Poll called %d times and returned %v, want once and ErrClosed", n, err)
-	}
-}
-
 // TestConcurrentUsePanics waits until one goroutine is inside a call and then
 // makes another one: two that go in at the same instant may miss each other,
 // and then nothing tells that the first is still inside.

@@ -165,9 +165,9 @@ type SubscriberConfig struct {
 	Name string
 	// Mode is Reliable or Lossy.
 	Mode Mode
-	// MaxLag: a reliable subscriber that is this many messages behind when
-	// publishers need its space is detached (ErrDetached) instead of holding
-	// them back. 0 means never.
+	// MaxLag: a reliable subscriber that publishers find more than this many
+	// messages behind is detached (ErrDetached) instead of holding them back.
+	// They look each 1/64 of the ring, and when it is full. 0 means never.
 	MaxLag uint64
 	// Start says where to start.
 	Start Start

@@ -129,59 +129,6 @@ func TestBatch(t *testing.T) {
 	}
 }
 
-func TestPoll(t *testing.T) {
-	b := bustest.New(t)
-	p, s := pair(t, b, bus.PublisherConfig{}, bus.SubscriberConfig{UntilDrained: true})
-	none := func(bus.Message, bool) error { t.Error("called for nothing"); return nil }
-	if n, err := s.Poll(none, 10); n != 0 || err != nil {
-		t.Errorf("Poll of nothing: %d, %v", n, err)
-	}
-	for i := range 5 {
-		publish(t, p, fmt.Sprint(i))
-	}
-	var got []string
-	collect := func(m bus.Message, last bool) error {
-		got = append(got, fmt.Sprintf("%s %t", m.Payload, last))
-		return nil
-	}
-	if n, err := s.Poll(collect, 2); n != 2 || err != nil {
-		t.Errorf("Poll of two: %d, %v", n, err)
-	}
-	enough := errors.New("enough")
-	if n, err := s.Poll(func(m bus.Message, last bool) error { return errors.Join(collect(m, last), enough) }, 9); n != 1 || !errors.Is(err, enough) {
-		t.Errorf("Poll with a failing function: %d, %v", n, err)
-	}
-	if n, err := s.Poll(collect, 9); n != 2 || err != nil {
-		t.Errorf("Poll of the rest: %d, %v", n, err)
-	}
-	if want := "[0 false 1 true 2 false 3 false 4 true]"; fmt.Sprint(got) != want {
-		t.Errorf("polled %v, want %v", got, want)
-	}
-	if err := p.Close(); err != nil {
-		t.Fatal(err)
-	}
-	bustest.Until(t, "the end of the topic", func() bool {
-		n, err := s.Poll(none, 9)
-		return n == 0 && err == io.EOF
-	})
-	if err := s.Wait(contextOf(t)); err != nil {
-		t.Errorf("Wait on a drained topic: %v", err)
-	}
-}
-
-// TestPollPanic: a panic in the user's function leaves the subscriber usable.
-func TestPollPanic(t *testing.T) {
-	b := bustest.New(t)
-	p, s := pair(t, b, bus.PublisherConfig{}, bus.SubscriberConfig{})
-	publish(t, p, "one")
-	publish(t, p, "two")
-	func() {
-		defer func() { _ = recover() }()
-		_, _ = s.Poll(func(bus.Message, bool) error { panic("user") }, 9)
-	}()
-	expect(t, s, "two")
-}
-
 func TestMessages(t *testing.T) {
 	b := bustest.New(t)
 	p, s := pair(t, b, bus.PublisherConfig{}, bus.SubscriberConfig{UntilDrained: true})

@@ -10,7 +10,8 @@ import (
 // no more follow for now, and returns how many there were; 0 if there is
 // nothing. It never blocks. A view ends when fn returns. fn may close the
 // subscriber but not call it otherwise. Poll stops behind the first message
-// for which fn fails, with that error; the next call goes on behind it.
+// for which fn fails, with that error; the next call goes on behind it, and
+// says if the subscriber was detached by then.
 //
 // Errors: fn's; [ErrClosed]; [ErrCorrupt]; io.EOF as Next; [ErrDetached], which
 // says also that the views of this batch may have been overwritten.
@@ -45,6 +46,9 @@ func (s *Subscriber) polled() {
 func (c *subscriber) poll(fn func(Message, bool) error, max int) (int, error) {
 	consumer, run := c.consumer, c.pollRun()
 	for n := 0; n < max; {
+		if c.closed.Load()&shutBit != 0 { // sync(bus.guard): in Poll, pairs with shut
+			return n, c.cut()
+		}
 		ahead := consumer.Ahead(max - n)
 		for i := range run[:ahead] {
 			m := &run[i]
@@ -68,10 +72,10 @@ func (c *subscriber) poll(fn func(Message, bool) error, max int) (int, error) {
 			}
 		}
 		for i := range some {
-			if c.closed.Load()&shutBit != 0 { // sync(bus.guard): in Poll, pairs with shut
-				return n, ErrClosed
-			}
 			if ahead > 0 {
+				if c.closed.Load()&shutBit != 0 { // sync(bus.guard): in Poll, pairs with shut
+					return n, c.cut()
+				}
 				if err := consumer.Accept(); err != nil {
 					return n, err
 				}
@@ -87,6 +91,14 @@ func (c *subscriber) poll(fn func(Message, bool) error, max int) (int, error) {
 		}
 	}
 	return 0, nil
+}
+
+// cut ends a batch because the handle was closed meanwhile.
+func (c *subscriber) cut() error {
+	if err := c.consumer.EndPoll(); err != nil {
+		return err
+	}
+	return ErrClosed
 }
 
 func (c *subscriber) pollRun() *[ring.MostAhead]Message {

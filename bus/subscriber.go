@@ -63,7 +63,7 @@ func (s *Subscriber) Next(ctx context.Context) (m Message, err error) {
 }
 
 // NextInto is Next that writes the message where the caller wants it. A Message
-// is ten words, and Go copies it from each function to the next: where every
+// is eight words, and Go copies it from each function to the next: where every
 // nanosecond counts, those copies cost as much as the message.
 //
 // With an error it leaves m as it is; its view has ended.
@@ -144,10 +144,16 @@ func (s *Subscriber) Stats() SubscriberStats {
 		return final
 	}
 	view := c.state.Load() // sync(bus.guard): the owner's own, pairs with out
-	if c.enter(inside) {
+	open := c.enter(inside)
+	if open {
 		final = c.stats()
 	}
 	c.exit(view)
+	if !open { // since we looked; whoever was the first to settle has kept them
+		c.mu.Lock()
+		final = c.final
+		c.mu.Unlock()
+	}
 	runtime.KeepAlive(s)
 	return final
 }
@@ -191,15 +197,6 @@ func (c *subscriber) await(ctx context.Context, err error) ([]byte, ring.Header,
 	return nil, ring.Header{}, err
 }
 
-// stampOf returns a message's publish time as [Message] keeps it.
-func (c *subscriber) stampOf(h ring.Header) int64 {
-	t := h.Time()
-	if c.foreign {
-		return c.clock.Time(t)
-	}
-	return t
-}
-
 // isDrained reports that nothing more can come, once and for all.
 func (c *subscriber) isDrained() bool {
 	if c.end != nil && !c.drained {
@@ -220,7 +217,7 @@ func (c *subscriber) stats() SubscriberStats {
 // counters, for whoever looks at the slot before it is granted again.
 func (c *subscriber) retireNow() {
 	c.consumer.Release()
-	c.run = nil // it points into memory that will be unmapped
+	c.run = nil // views of what will be unmapped
 	c.final = c.stats()
 }
 

@@ -92,6 +92,7 @@ type Consumer struct {
 	gateWord  *shm.Word32 // holds our generation while we hold publishers back; noGate: ask gated
 	data      shm.Span    // of the ring
 	mask      uint64      // of the ring
+	lazy      uint64      // the cursor is published when it is this many bytes behind
 	soft      uint64      // records ending beyond this take the slow road: at first, and of a lossy consumer, all
 	lost      uint64      // lossy: messages lost before the record returned last
 	copied    record      // lossy: its header
@@ -147,6 +148,11 @@ func (r *Ring) Consumer(slot int, generation uint32, a Attachment, o ConsumerOpt
 		c.gateWord = &r.log.gateGenerations[slot]
 	}
 	c.data, c.mask, c.soft = r.data, r.mask, c.position
+	// Publishers judge by the cursor how far it is behind: who may not be far
+	// publishes it that much sooner.
+	if c.lazy = fraction(r.capacity); c.block.maxLag != 0 {
+		c.lazy = min(c.lazy, min(c.lazy, c.block.maxLag)/2*recordAlign)
+	}
 	if r.options.Exclusive {
 		c.gate = r.cursors.gateNumbers[slot].Load() // sync(gateNumber): pairs with tryStart
 	}
@@ -247,7 +253,7 @@ func (c *Consumer) takeSlow() ([]byte, Header, error) {
 	if !c.gated() {
 		return nil, Header{}, c.fail(ErrDetached)
 	}
-	if c.position-c.published > fraction(c.r.capacity) || !trick.LazyCursor {
+	if c.position-c.published > c.lazy || !trick.LazyCursor {
 		c.Release()
 	}
 	for {
@@ -279,7 +285,7 @@ func (c *Consumer) takeSlow() ([]byte, Header, error) {
 // setSoft sets soft to where the cursor is to be published next, or where the
 // ring begins again: no record of a sound ring reaches beyond that.
 func (c *Consumer) setSoft() {
-	c.soft = earlier(c.published+fraction(c.r.capacity), c.position+c.r.capacity-c.position&c.mask)
+	c.soft = earlier(c.published+c.lazy, c.position+c.r.capacity-c.position&c.mask)
 	if !trick.LazyCursor {
 		c.soft = c.position
 	}
@@ -320,6 +326,9 @@ func (c *Consumer) broken(w commitWord, want string) error {
 }
 
 func (c *Consumer) fail(err error) error {
+	if err == ErrDetached {
+		c.recorder.drop() // the last stamp may have been read where somebody else was writing
+	}
 	c.failed = err
 	c.gateWord = noGate
 	c.flush()

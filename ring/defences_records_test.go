@@ -21,6 +21,8 @@ func forgeries() []forgery {
 		{"longer than a record may be", 0, packCommit(stateCommitted, 0, MinCapacity/2), 0, true, true},
 		{"beyond the end of the ring", end, packCommit(stateCommitted, end, 200), 0, true, true},
 		{"of another lap", 0, packCommit(stateCommitted, MinCapacity, 8), 0, true, true},
+		{"of no state", 0, packCommit(stateFree, 0, 8), 0, false, false},
+		{"of a state that is none", 0, packCommit(statePad+1, 0, 8), 0, false, false},
 		{"of another sequence", 0, packCommit(stateCommitted, 0, 8), 7, true, false},
 	}
 }

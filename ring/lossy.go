@@ -53,7 +53,7 @@ func (c *Consumer) takeLossy() ([]byte, Header, error) {
 				return nil, Header{}, ErrClosed
 			}
 			return nil, Header{}, ErrEmpty
-		case !known || w.state() > statePad:
+		case !known || w.state() == stateFree || w.state() > statePad:
 			return nil, Header{}, c.fail(c.r.corrupt(c.position, w, "a record that lies within the ring,"))
 		case before(sequence, c.sequence) || sequence != c.sequence && !c.resyncing:
 			return nil, Header{}, c.fail(c.r.corrupt(c.position, w, "a record with the next sequence,"))

@@ -3,16 +3,16 @@ package ring
 import "github.com/shmbus/shmbus/shm"
 
 // Who takes many records at a time need not ask the same of each by itself:
-// Ahead looks at those that are there in one loop, which changes nothing, and
-// Accept takes them, one after the other, as they are handled. What may go
+// Ahead looks at those that are there in one loop, which takes none, and Accept
+// takes them, one after the other, as they are handled. What may go
 // wrong in between goes wrong by the word that Accept looks at.
 
 // MostAhead is how many records Ahead finds at most.
 const MostAhead = 16
 
 // found is a record that Take would return at once: where its header is in the
-// ring, and the length of its payload in bytes.
-type found struct{ offset, length uint64 }
+// ring, the length of its payload in bytes, and its publish time.
+type found struct{ offset, length, stamp uint64 }
 
 // Ahead returns how many records from here on can be taken by Accept, at most
 // max and MostAhead: whole ones, in a row, with nothing due before. With 0 it
@@ -21,7 +21,7 @@ type found struct{ offset, length uint64 }
 // Each record begins where the one before ends, so that the address of one is
 // known when the line of the other has come from the publisher's cache: one
 // line after the other, as long as each takes. Therefore its length is first
-// taken for that of the record before, and then compared. The processor goes on
+// taken for that of the one before, and then compared. The processor goes on
 // by its guess and has several lines on the way.
 func (c *Consumer) Ahead(max int) int {
 	if c.gateWord.Load() != c.generation { // sync(gateGeneration): pairs with ungate
@@ -44,7 +44,7 @@ func (c *Consumer) Ahead(max int) int {
 		if before(c.soft, end) || rec.sequence.Get() != sequence {
 			return i
 		}
-		into[i] = found{offset, length}
+		into[i] = found{offset, length, rec.time.Get()}
 		position = end
 		sequence++
 	}
@@ -71,8 +71,7 @@ func (c *Consumer) Accept() error {
 	c.sequence++
 	c.stats.Delivered++
 	c.stats.Bytes += f.length
-	stamp := shm.Ref[record](c.data, f.offset).time.Get() // sync(commit): behind the commit word; pairs with the publisher's commit
-	c.recorder.note(stamp, c.stats.Delivered)
+	c.recorder.note(f.stamp, c.stats.Delivered)
 	return nil
 }
 
@@ -140,8 +139,9 @@ func (c *Consumer) More() bool {
 func (c *Consumer) more() bool {
 	position := c.position
 	for range c.r.capacity / recordAlign {
-		w := commitWord(c.r.at(position).commit.Load()) // sync(commit): pairs with the publisher's commit
-		dead := w.of(position) && (w.state() == stateAborted || w.state() == statePad)
+		rec := c.r.at(position)
+		w := commitWord(rec.commit.Load()) // sync(commit): pairs with the publisher's commit
+		dead := w.of(position) && (w.state() == stateAborted || w.state() == statePad || w.state() == stateBusy && c.r.orphaned(rec, w))
 		if !dead || !w.whole(position&c.r.mask, c.r.capacity) {
 			return w.of(position) && w.state() == stateCommitted
 		}

@@ -145,6 +145,9 @@ func (r *recorder) read(stamp uint64) {
 	}
 }
 
+// drop gives the run up: it is not counted.
+func (r *recorder) drop() { r.bucket = noBucket }
+
 // endRun counts the run, which the nth message ended: a load and a store in the
 // bucket's word.
 func (r *recorder) endRun(n uint64) {

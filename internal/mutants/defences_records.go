@@ -165,8 +165,8 @@ var defencesOfRecords = []defence{
 	},
 	{
 		name: "hot road: records end within the ring", file: "ring/consumer.go",
-		with: `c.soft = earlier(c.published+fraction(c.r.capacity), c.position+c.r.capacity-c.position&c.mask)`,
-		gone: `c.soft = c.published + fraction(c.r.capacity)`,
+		with: `c.soft = earlier(c.published+c.lazy, c.position+c.r.capacity-c.position&c.mask)`,
+		gone: `c.soft = c.published + c.lazy`,
 		in:   "ring", test: `^TestForgedRecords$`,
 	},
 	{
@@ -209,6 +209,42 @@ var defencesOfRecords = []defence{
 `,
 		gone: ``,
 		in:   "ring", test: `^TestDetachedAreTold$`,
+	},
+	{
+		name: "looking ahead: claims of the dead are nothing", file: "ring/poll.go",
+		with: `|| w.state() == stateBusy && c.r.orphaned(rec, w))`,
+		gone: `|| w.state() == stateBusy && c.r.orphaned(rec, w) && false)`,
+		in:   "ring", test: `^TestLastBesideTheDead$`,
+	},
+	{
+		name: "lossy readers know states", file: "ring/lossy.go",
+		with: `!known || w.state() == stateFree || w`,
+		gone: `!known || w`,
+		in:   "ring", test: `^TestForgedRecords$`,
+	},
+	{
+		name: "who may not be far behind says sooner how far it is", file: "ring/consumer.go",
+		with: `		c.lazy = min(c.lazy, min(c.lazy, c.block.maxLag)/2*recordAlign)
+`,
+		gone: ``,
+		in:   "bus", test: `^TestMaxLagSparesTheDiligent$`,
+	},
+	{
+		name: "a closed handle takes nothing that it does not hand on", file: "bus/poll.go",
+		with: `	for n := 0; n < max; {
+		if c.closed.Load()&shutBit != 0 {`,
+		gone: `	for n := 0; n < max; {
+		if n < 0 {`,
+		in: "bus", test: `^TestCloseInPoll$`,
+	},
+	{
+		name: "a closed handle says that it was detached", file: "bus/poll.go",
+		with: `	if err := c.consumer.EndPoll(); err != nil {
+		return err
+	}
+	return ErrClosed`,
+		gone: `	return ErrClosed`,
+		in:   "bus", test: `^TestDetachedInPoll$`,
 	},
 	{
 		name: "sequences are compared", file: "ring/consumer.go",
