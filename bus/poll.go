@@ -32,6 +32,7 @@ func (s *Subscriber) Poll(fn func(m Message, last bool) error, max int) (int, er
 }
 
 func (s *Subscriber) polled() {
+	s.c.consumer.Settle()
 	s.c.exit(idle)
 	runtime.KeepAlive(s)
 }
@@ -46,52 +47,57 @@ func (s *Subscriber) polled() {
 func (c *subscriber) poll(fn func(Message, bool) error, max int) (int, error) {
 	consumer, run := c.consumer, c.pollRun()
 	for n := 0; n < max; {
-		if c.closed.Load()&shutBit != 0 { // sync(bus.guard): in Poll, pairs with shut
+		if c.isCut() {
 			return n, c.cut()
 		}
-		ahead := consumer.Ahead(max - n)
-		for i := range run[:ahead] {
-			m := &run[i]
-			p, h := consumer.Found(i)
-			m.Payload, m.Sequence, m.Kind, m.Publisher, m.time = p, h.Sequence(), h.Kind(), h.Publisher(), h.Time()
-		}
-		some := ahead
-		if ahead == 0 {
+		some, ahead := 1, consumer.Ahead(max-n)
+		if ahead > 0 {
+			some = ahead
+			for i := range run[:ahead] {
+				m := &run[i]
+				p, h := consumer.Found(i)
+				m.Payload, m.Sequence, m.Kind, m.Publisher, m.time = p, h.Sequence(), h.Kind(), h.Publisher(), h.Time()
+			}
+		} else {
+			m := &run[0]
 			p, h, err := consumer.Take()
 			if err != nil {
 				return n, err
 			}
-			m := &run[0]
 			m.Payload, m.Sequence, m.Kind, m.Publisher, m.time = p, h.Sequence(), h.Kind(), h.Publisher(), h.Time()
 			m.Lost = consumer.Lost()
-			some = 1
-		}
-		if c.foreign {
-			for i := range run[:some] {
-				run[i].time = c.clock.Time(run[i].time)
-			}
 		}
 		for i := range some {
 			if ahead > 0 {
-				if c.closed.Load()&shutBit != 0 { // sync(bus.guard): in Poll, pairs with shut
-					return n, c.cut()
+				if c.isCut() {
+					return n + i, c.cut()
 				}
-				if err := consumer.Accept(); err != nil {
-					return n, err
+				if err := consumer.Accept(i, run[i].time); err != nil {
+					return n + i, err
 				}
 			}
-			n++
-			last := n == max || i == some-1 && !consumer.More()
+			if c.foreign {
+				run[i].time = c.clock.Time(run[i].time)
+			}
+			last := false
+			if i == some-1 {
+				consumer.Settle()
+				last = n+some == max || !consumer.More()
+			}
 			if err := fn(run[i], last); err != nil {
-				return n, err
+				return n + i + 1, err
 			}
 			if last {
-				return n, consumer.EndPoll()
+				return n + some, consumer.EndPoll()
 			}
 		}
+		n += some
 	}
 	return 0, nil
 }
+
+// isCut reports whether the handle was closed meanwhile.
+func (c *subscriber) isCut() bool { return c.closed.Load()&shutBit != 0 } // sync(bus.guard): in Poll, pairs with shut
 
 // cut ends a batch because the handle was closed meanwhile.
 func (c *subscriber) cut() error {

@@ -106,7 +106,7 @@ type Consumer struct {
 	waiter          *Waiter
 
 	ahead    [MostAhead]found // what Ahead found
-	accepted uint             // of it
+	accepted uint64           // of it, not settled
 }
 
 // Stats are a consumer's counters since it was made.

@@ -216,7 +216,7 @@ func TestDetachedAreTold(t *testing.T) {
 		"Take":               func(c *Consumer) error { _, _, err := c.Take(); return err },
 		"Take, the long way": func(c *Consumer) error { _, _, err := c.takeSlow(); return err },
 		"EndPoll":            func(c *Consumer) error { return c.EndPoll() },
-		"Accept":             func(c *Consumer) error { return c.Accept() },
+		"Accept":             func(c *Consumer) error { return c.Accept(0, 0) },
 	} {
 		room := newHeapRoom(t, Options{})
 		p, c := room.local(0), room.localConsumer(0, SubscriberSpec{})

@@ -204,6 +204,7 @@ var defencesOfRecords = []defence{
 	{
 		name: "looking ahead: the detached take nothing of it", file: "ring/poll.go",
 		with: `	if c.gateWord.Load() != c.generation { // sync(gateGeneration): pairs with ungate
+		c.Settle()
 		return c.fail(ErrDetached)
 	}
 `,
@@ -231,11 +232,12 @@ var defencesOfRecords = []defence{
 	},
 	{
 		name: "a closed handle takes nothing that it does not hand on", file: "bus/poll.go",
-		with: `	for n := 0; n < max; {
-		if c.closed.Load()&shutBit != 0 {`,
-		gone: `	for n := 0; n < max; {
-		if n < 0 {`,
-		in: "bus", test: `^TestCloseInPoll$`,
+		with: `		if c.isCut() {
+			return n, c.cut()
+		}
+		some, ahead`,
+		gone: `		some, ahead`,
+		in:   "bus", test: `^TestCloseInPoll$`,
 	},
 	{
 		name: "a closed handle says that it was detached", file: "bus/poll.go",
