@@ -151,7 +151,8 @@ func Earliest() Start { return Start{Kind: ring.StartEarliest} }
 
 // FromSequence starts with the message of this sequence. If it is no longer in
 // the ring, it starts with the oldest that is, whose Lost says how many are
-// missing. ErrStart if the topic has not come so far.
+// missing. ErrStart if the topic has not come so far. A topic that is not there
+// yet begins with 0, whatever was asked for.
 func FromSequence(n uint64) Start { return Start{Kind: ring.StartSequence, Sequence: n} }
 
 // FromAge starts with the first message that is not older than d and still in
@@ -165,9 +166,10 @@ type SubscriberConfig struct {
 	Name string
 	// Mode is Reliable or Lossy.
 	Mode Mode
-	// MaxLag: a reliable subscriber that publishers find more than this many
-	// messages behind is detached (ErrDetached) instead of holding them back.
-	// They look each 1/64 of the ring, and when it is full. 0 means never.
+	// MaxLag: a reliable subscriber is detached (ErrDetached) instead of
+	// holding publishers back: when a full ring waits for it, or when they,
+	// which look every 1/64 of the ring, find it more than this many messages
+	// behind. 0 means never.
 	MaxLag uint64
 	// Start says where to start.
 	Start Start

@@ -75,7 +75,7 @@ var (
 // Subscribing.
 var (
 	// ErrDetached: this reliable subscriber no longer holds publishers back,
-	// because it lagged more than its MaxLag. The view returned before this
+	// because of its MaxLag. The view returned before this
 	// error may have been overwritten while it was read. All later calls
 	// return it too: close and subscribe anew.
 	ErrDetached = ring.ErrDetached

@@ -79,7 +79,7 @@
 //     publishers back for as long. If the next call returns [ErrDetached], it may have been overwritten.
 //   - A producer with open claims that waits for space may wait for itself.
 //   - A reliable consumer that does not read stops all publishers, unless it has a limit on its lag: then it is detached
-//     when it exceeds that, or when it is what a full ring waits for.
+//     when publishers, which look every 1/64 of the ring, find it further behind, or when a full ring waits for it.
 //   - Loss is counted when the next message is read: a lossy consumer that was overtaken and reads no more does not know
 //     yet.
 //   - [Consumer.Poll] cannot mark the last message of a lossy batch when publishers overtake it in the middle.
