@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -19,6 +20,7 @@ type function struct {
 
 type instruction struct {
 	where string // file:line
+	at    uint64 // bytes from the function's start
 	text  string
 }
 
@@ -98,18 +100,34 @@ func (p *Path) has(name string) bool {
 	return slices.ContainsFunc(p.functions, func(f function) bool { return f.name == name })
 }
 
-// parse reads the listing of one function.
+var jump = regexp.MustCompile(`^(J[A-Z]+ )(0x[0-9a-f]+)$`)
+
+// parse reads the listing of one function. Addresses in it are made offsets:
+// where a program has the function is of no interest, and changes with all
+// that lies before it.
 func parse(name, text string) function {
 	f := function{name: name}
+	var start uint64
 	for line := range strings.Lines(text) {
 		fields := strings.FieldsFunc(line, func(r rune) bool { return r == '\t' || r == '\n' })
 		if strings.HasPrefix(line, "TEXT ") || len(fields) < 4 {
 			continue
 		}
-		f.lines = append(f.lines, instruction{strings.TrimSpace(fields[0]), strings.ReplaceAll(strings.TrimSpace(fields[3]), module, "")})
+		address, _ := strconv.ParseUint(strings.TrimSpace(fields[1]), 0, 64)
+		if len(f.lines) == 0 {
+			start = address
+		}
+		text := strings.ReplaceAll(strings.TrimSpace(fields[3]), module, "")
+		if m := jump.FindStringSubmatch(text); m != nil {
+			target, _ := strconv.ParseUint(m[2], 0, 64)
+			text = m[1] + offset(target-start)
+		}
+		f.lines = append(f.lines, instruction{strings.TrimSpace(fields[0]), address - start, text})
 	}
 	return f
 }
+
+func offset(n uint64) string { return fmt.Sprintf("+%#x", n) }
 
 // Locked returns the instructions on the path that have no place there: locked
 // ones and full fences.
@@ -145,7 +163,7 @@ func (p *Path) Part() string {
 		}
 		fmt.Fprintf(t, "%s\n", f.name)
 		for _, l := range f.lines {
-			fmt.Fprintf(t, "  %-20s %s\n", l.where, l.text)
+			fmt.Fprintf(t, "  %-20s %-6s %s\n", l.where, offset(l.at), l.text)
 		}
 	}
 	t.WriteString("```\n")

@@ -64,6 +64,7 @@ func TestReadPath(t *testing.T) {
 		{"MFENCE", 1, nil},
 		{"CALL runtime.memmove(SB)", 0, nil},
 		{"CALL CX", 0, nil},
+		{"JBE 0x401010", 0, nil},
 		{"CALL runtime.lock(SB)", 1, nil},
 		{"CALL " + module + "shm.Gone(SB)", 0, ErrNoSymbol},
 	} {
@@ -72,7 +73,7 @@ func TestReadPath(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", tt.line, err, tt.err)
 			continue
 		}
-		if err == nil && (len(p.Locked()) != tt.locked || !strings.Contains(p.Part(), "  x.go:9               "+tt.line)) {
+		if err == nil && (len(p.Locked()) != tt.locked || !strings.Contains(p.Part(), "  x.go:9               +0x1   "+strings.Replace(tt.line, "0x401010", "+0x40100f", 1))) {
 			t.Errorf("%s: got %q in\n%s", tt.line, p.Locked(), p.Part())
 		}
 	}
