@@ -60,14 +60,14 @@ a line.`,
 func (a *app) printTop(ctx context.Context, w *watch.Watcher, interval time.Duration, once bool) error {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
-	w.Look(ctx)
+	top.Look(ctx, w, interval)
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
 		}
-		s := w.Look(ctx)
+		s := top.Look(ctx, w, interval)
 		if err := ctx.Err(); err != nil {
 			return err
 		}

@@ -71,17 +71,21 @@ type (
 // Run shows the bus until the user quits, or until ctx ends, whose error it
 // then returns. Standard input and output must be a terminal ([IsTerminal]).
 func Run(ctx context.Context, w *watch.Watcher, interval time.Duration) error {
-	m := newModel(interval, func() watch.Snapshot {
-		look, cancel := context.WithTimeout(ctx, max(interval, time.Second))
-		defer cancel()
-		return w.Look(look)
-	})
+	m := newModel(interval, func() watch.Snapshot { return Look(ctx, w, interval) })
 	// The terminal sends ctrl+c as a key; other signals end ctx.
 	_, err := tea.NewProgram(m, tea.WithContext(ctx), tea.WithoutSignalHandler()).Run()
 	if errors.Is(err, tea.ErrProgramKilled) && ctx.Err() != nil {
 		return ctx.Err()
 	}
 	return err
+}
+
+// Look takes a snapshot. A host that does not answer within an interval, or a
+// second if that is longer, is the snapshot's problem.
+func Look(ctx context.Context, w *watch.Watcher, interval time.Duration) watch.Snapshot {
+	ctx, cancel := context.WithTimeout(ctx, max(interval, time.Second))
+	defer cancel()
+	return w.Look(ctx)
 }
 
 // IsTerminal reports whether f is a terminal.
