@@ -86,6 +86,9 @@ func TestServeOnUnixSocket(t *testing.T) {
 	if err != nil || info.Mode() != os.ModeSocket|0o600 {
 		t.Fatalf("%v, %v", info.Mode(), err)
 	}
+	if got := l.Addr().String(); got != path {
+		t.Errorf("it listens on %s, want %s", got, path)
+	}
 	if _, err := Listen("unix:" + path); err == nil || !strings.Contains(err.Error(), "already") {
 		t.Errorf("listening twice: %v", err)
 	}
@@ -119,10 +122,11 @@ func TestListenErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	for address, want := range map[string]string{
-		"9464":         "want HOST:PORT or unix:PATH",
-		":9464":        "say which HOST",
-		"unix:":        "want unix:PATH",
-		"unix:" + file: "not a socket",
+		"9464":                  "want HOST:PORT or unix:PATH",
+		":9464":                 "say which HOST",
+		"unix:":                 "want unix:PATH",
+		"unix:" + file:          "not a socket",
+		"unix:" + file + ".d/s": "cannot listen on unix:" + file + ".d/s: no such file",
 	} {
 		if l, err := Listen(address); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, %v", address, l, err)

@@ -49,11 +49,11 @@ func listenUnix(path string) (net.Listener, error) {
 	// to connect in between.
 	private := path + ".new"
 	if err := os.Remove(private); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("metrics: %w", err)
+		return nil, cannotListen(path, err)
 	}
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: private, Net: "unix"})
 	if err != nil {
-		return nil, fmt.Errorf("metrics: %w", err)
+		return nil, cannotListen(path, err)
 	}
 	l.SetUnlinkOnClose(false)
 	err = os.Chmod(private, 0o600)
@@ -63,9 +63,19 @@ func listenUnix(path string) (net.Listener, error) {
 	if err != nil {
 		_ = l.Close()
 		_ = os.Remove(private)
-		return nil, fmt.Errorf("metrics: %w", err)
+		return nil, cannotListen(path, err)
 	}
 	return &unixListener{l, path}, nil
+}
+
+// cannotListen says why in terms of the path that was asked for: err is about
+// the other name.
+func cannotListen(path string, err error) error {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		err = errno
+	}
+	return fmt.Errorf("metrics: cannot listen on unix:%s: %w", path, err)
 }
 
 // removeStale complains about anything at path that is not the socket of a
@@ -92,11 +102,14 @@ func removeStale(path string) error {
 	return nil // the rename replaces it
 }
 
-// unixListener removes its socket when it is closed.
+// unixListener goes by the name that its socket has now, and removes it when it
+// is closed.
 type unixListener struct {
 	*net.UnixListener
 	path string
 }
+
+func (l *unixListener) Addr() net.Addr { return &net.UnixAddr{Name: l.path, Net: "unix"} }
 
 func (l *unixListener) Close() error {
 	err := l.UnixListener.Close()

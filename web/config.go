@@ -69,6 +69,9 @@ func (c *Config) complete() error {
 // ([ErrConfig]): the bridge speaks plain HTTP, and who is to reach it from
 // elsewhere needs a proxy in front that does not.
 func Listen(address string, listenUnix func(string) (net.Listener, error)) (net.Listener, error) {
+	if address == "unix:" {
+		return nil, fmt.Errorf("%w: address %q: want unix:PATH", ErrConfig, address)
+	}
 	if strings.HasPrefix(address, "unix:") {
 		return listenUnix(address)
 	}
