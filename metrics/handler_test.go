@@ -124,6 +124,7 @@ func TestListenErrors(t *testing.T) {
 	for address, want := range map[string]string{
 		"9464":                  "want HOST:PORT or unix:PATH",
 		":9464":                 "say which HOST",
+		"127.0.0.1:99999":       `metrics: bad address "127.0.0.1:99999": port "99999": want a number`,
 		"unix:":                 "want unix:PATH",
 		"unix:" + file:          "not a socket",
 		"unix:" + file + ".d/s": "cannot listen on unix:" + file + ".d/s: no such file",

@@ -31,6 +31,9 @@ func Listen(address string) (net.Listener, error) {
 	if host == "" {
 		return nil, fmt.Errorf("%w %q: say which HOST, 0.0.0.0 or [::] for all interfaces", ErrAddress, address)
 	}
+	if _, err := net.LookupPort("tcp", port); err != nil {
+		return nil, fmt.Errorf("%w %q: port %q: want a number up to 65535", ErrAddress, address, port)
+	}
 	l, err := net.Listen("tcp", net.JoinHostPort(host, port))
 	if err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)

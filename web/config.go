@@ -82,6 +82,9 @@ func Listen(address string, listenUnix func(string) (net.Listener, error)) (net.
 	if !isLoopback(host) {
 		return nil, fmt.Errorf("%w: address %q is not on loopback: listen on 127.0.0.1 and put a proxy in front", ErrConfig, address)
 	}
+	if _, err := net.LookupPort("tcp", port); err != nil {
+		return nil, fmt.Errorf("%w: address %q: port %q: want a number up to 65535", ErrConfig, address, port)
+	}
 	if host == "localhost" {
 		host = "127.0.0.1"
 	}

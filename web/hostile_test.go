@@ -277,7 +277,7 @@ func TestListen(t *testing.T) {
 	for address, want := range map[string]string{
 		"0.0.0.0:0": "put a proxy in front", "[::]:0": "put a proxy in front", ":8480": "put a proxy in front", "192.168.1.1:80": "put a proxy in front",
 		"example.org:80": "put a proxy in front", "8480": "want HOST:PORT or unix:PATH",
-		"unix:": "want unix:PATH",
+		"unix:": "want unix:PATH", "127.0.0.1:99999": "want a number up to 65535",
 	} {
 		if l, err := Listen(address, nil); !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, %v", address, l, err)
