@@ -138,6 +138,9 @@ func runBench(cmd *cobra.Command, a *app, f *benchFlags) error {
 	if err != nil {
 		return err
 	}
+	if cmd.Flags().Changed("budget") && f.budget <= 0 {
+		return usagef("--budget %v: want more than 0; without it, it is the plan's", f.budget)
+	}
 	cells, err := bench.Plan(choice)
 	if err != nil {
 		return usageError{err}

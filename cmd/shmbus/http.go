@@ -28,6 +28,12 @@ loopback, or on a Unix socket of mode 0600; for anything else put a proxy in
 front. A slow browser holds nobody up: it loses messages, and is told how many.`,
 		Args: cobra.NoArgs,
 		RunE: a.runE(func(cmd *cobra.Command, _ []string) error {
+			if c.MaxStreams < 1 {
+				return usagef("--max-streams %d: want at least 1", c.MaxStreams)
+			}
+			if c.MaxPublishRate < 1 {
+				return usagef("--max-publish-rate %d: want at least 1; without --allow-publish nobody publishes", c.MaxPublishRate)
+			}
 			a.service = true
 			l, err := web.Listen(listen, metrics.Listen)
 			if errors.Is(err, web.ErrConfig) || errors.Is(err, metrics.ErrAddress) {

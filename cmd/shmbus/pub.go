@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/shmbus/shmbus/bus"
+	"github.com/shmbus/shmbus/ring"
 )
 
 // batchLimit bounds how many messages enter the ring in one go.
@@ -39,7 +40,7 @@ published before more is waited for. The first publisher makes the topic.`,
 		Args:              topicArg,
 		ValidArgsFunction: a.completeTopics,
 		RunE: a.runE(func(cmd *cobra.Command, args []string) error {
-			if err := o.check(cmd); err != nil {
+			if err := o.check(cmd, a); err != nil {
 				return err
 			}
 			return runPub(cmd.Context(), a, cmd, args[0], o)
@@ -61,15 +62,18 @@ published before more is waited for. The first publisher makes the topic.`,
 	return cmd
 }
 
-func (o *pubOptions) check(cmd *cobra.Command) error {
+func (o *pubOptions) check(cmd *cobra.Command, a *app) error {
+	if a.output == formatJSON {
+		return usagef("-o json: pub writes no results; leave it away")
+	}
 	if cmd.Flags().Changed("chunk") && o.chunk == 0 {
 		return usagef("--chunk 0: want at least 1 byte")
 	}
 	if cmd.Flags().Changed("count") && o.count == 0 {
 		return usagef("--count 0: want at least 1 message")
 	}
-	if o.waitSubscribers < 0 {
-		return usagef("--wait-subscribers %d: want 0 or more", o.waitSubscribers)
+	if o.waitSubscribers < 0 || o.waitSubscribers > ring.MaxSubscribers {
+		return usagef("--wait-subscribers %d: want 0 to %d, all that a topic can have", o.waitSubscribers, ring.MaxSubscribers)
 	}
 	return o.capacity.checkCapacity(cmd.Flags().Changed("capacity"))
 }

@@ -32,8 +32,8 @@ somebody is attached. Fails if somebody hosts the bus already. SIGTERM ends it
 with exit code 0; the participants go on and one of them becomes the host.`,
 		Args: cobra.NoArgs,
 		RunE: a.runE(func(cmd *cobra.Command, _ []string) error {
-			if after <= 0 {
-				return usagef("--stall-after %v: want a duration above 0, like 5s", after)
+			if err := a.checkServe(cmd, maxMemory, onStall.word, after); err != nil {
+				return err
 			}
 			a.service = true
 			c := control.Config{
@@ -53,6 +53,22 @@ with exit code 0; the participants go on and one of them becomes the host.`,
 	f.StringVar(&show, "metrics", "", "serve Prometheus metrics at `ADDR`, HOST:PORT or unix:PATH; see `shmbus metrics`")
 	f.StringVar(&group, "group", "", "let other users of group `NAME` subscribe, lossy, as restricted guests")
 	return cmd
+}
+
+// checkServe refuses flags that say nothing, or the opposite of serve.
+func (a *app) checkServe(cmd *cobra.Command, maxMemory size, onStall string, after time.Duration) error {
+	given := cmd.Flags().Changed
+	switch {
+	case a.noHost:
+		return usagef("--no-host: serve is the host; leave it away")
+	case given("max-memory") && maxMemory == 0:
+		return usagef("--max-memory 0: want more than 0; without it, it is half of what is available")
+	case after <= 0:
+		return usagef("--stall-after %v: want a duration above 0, like 5s", after)
+	case given("stall-after") && onStall != control.OnStallKill:
+		return usagef("--stall-after %v: nobody is killed without --on-stall kill; add that", after)
+	}
+	return nil
 }
 
 // serve hosts the bus until the command ends and, if it has an address to show
