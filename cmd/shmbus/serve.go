@@ -48,7 +48,7 @@ with exit code 0; the participants go on and one of them becomes the host.`,
 	f.Var(&maxMemory, "max-memory", "limit of the regions of all topics together (default half of what is available)")
 	f.BoolVar(&fenced, "fenced", false, "create rings for participants without membarrier (slower)")
 	f.Var(&onStall, "on-stall", "when a participant is stopped or frozen inside a lock: wait for it, or kill it and repair")
-	f.DurationVar(&after, "stall-after", 5*time.Second, "how long --on-stall kill waits `first`")
+	f.DurationVar(&after, "stall-after", 5*time.Second, "how long --on-stall kill waits first")
 	must(cmd.RegisterFlagCompletionFunc("on-stall", completeWords(onStall.words...)))
 	f.StringVar(&show, "metrics", "", "serve Prometheus metrics at `ADDR`, HOST:PORT or unix:PATH; see `shmbus metrics`")
 	f.StringVar(&group, "group", "", "let other users of group `NAME` subscribe, lossy, as restricted guests")
