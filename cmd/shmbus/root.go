@@ -63,8 +63,38 @@ nothing to clean up. A topic is made by its first publisher.`,
 		newBench(a), newBenchActor(a),
 		newMetrics(a), newTop(a), newHTTP(a),
 	)
+	refuseUnknown(root)
 	return root
 }
+
+// refuseUnknown has help and completion, cobra's own commands, refuse what they
+// do not know. By themselves they show some help instead.
+func refuseUnknown(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		switch c.Name() {
+		case "help":
+			c.Args = commandArg
+		case "completion":
+			c.RunE = showHelp // what runs has its arguments checked
+		}
+	}
+}
+
+// commandArg checks that the arguments lead to a command.
+func commandArg(cmd *cobra.Command, args []string) error {
+	c, rest, err := cmd.Root().Find(args)
+	if err != nil {
+		return err
+	}
+	if len(rest) > 0 {
+		return usagef("unknown command %q for %q", rest[0], c.CommandPath())
+	}
+	return nil
+}
+
+func showHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
 // busName is the name of the bus chosen by flag, environment or default.
 func (a *app) busName() string {
