@@ -70,7 +70,7 @@ Mechanisms:
 		Example: `  shmbus bench --quick
   shmbus bench --mechanism limit-spsc,shmbus --pattern stream --size 64,1KiB -o json
   shmbus bench --plan growth-ring --size 64`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: a.runE(func(cmd *cobra.Command, _ []string) error { return runBench(cmd, a, &f) }),
 	}
 	fs := cmd.Flags()
@@ -176,7 +176,7 @@ func newBenchActor(a *app) *cobra.Command {
 		Use:    "bench-actor",
 		Short:  "one process of shmbus bench",
 		Hidden: true,
-		Args:   cobra.NoArgs,
+		Args:   noArgs,
 		RunE: a.runE(func(*cobra.Command, []string) error {
 			return bench.Actor(os.Stdin)
 		}),

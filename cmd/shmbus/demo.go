@@ -32,7 +32,7 @@ each file as one message, three others subscribe (two reliable, one lossy). Each
 reads the file from disk by itself and compares the SHA-256 of both. Ends with a
 table, and with exit code 1 if anything differs. Files that cannot be read are
 left out and counted.`,
-		Args: cobra.ExactArgs(1),
+		Args: dirArg,
 		RunE: a.runE(func(cmd *cobra.Command, args []string) error {
 			return runDemo(cmd.Context(), a, args[0])
 		}),

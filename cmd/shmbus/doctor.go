@@ -49,7 +49,7 @@ full file systems, directories) and on the bus (stalled and quarantined
 participants, subscribers that hold others up or fall behind, corrupt topics, a
 stopped host), and say what to do about each. It observes and changes nothing.
 Exit code 1 if something is wrong; what only may hurt is a warning.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: a.runE(func(cmd *cobra.Command, _ []string) error {
 			findings := checkMachine(readMachine(a.rootDir()))
 			findings = append(findings, checkBus(a.readBus(cmd.Context()))...)

@@ -26,7 +26,7 @@ and, with --allow-publish, publish. It prints a login link; the token in it, kep
 in a file of this user's own, is what every request needs. It listens on
 loopback, or on a Unix socket of mode 0600; for anything else put a proxy in
 front. A slow browser holds nobody up: it loses messages, and is told how many.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: a.runE(func(cmd *cobra.Command, _ []string) error {
 			if c.MaxStreams < 1 {
 				return usagef("--max-streams %d: want at least 1", c.MaxStreams)

@@ -72,7 +72,7 @@ func newLs(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "ls",
 		Short: "list the topics of the bus",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: a.runE(func(cmd *cobra.Command, _ []string) error {
 			return a.observe(cmd.Context(), func(c *control.Client) error { return runLs(cmd.Context(), a, c) })
 		}),

@@ -15,7 +15,7 @@ func newMan(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:    "man DIR",
 		Short:  "write manual pages to DIR",
-		Args:   cobra.ExactArgs(1),
+		Args:   dirArg,
 		Hidden: true,
 		RunE: a.runE(func(cmd *cobra.Command, args []string) error {
 			if err := os.MkdirAll(args[0], 0o755); err != nil {

@@ -28,7 +28,7 @@ holds nobody up. ADDR is HOST:PORT, or unix:PATH for a socket of this user's own
 
 Anybody who can connect to HOST:PORT can read the names of topics and
 participants: stay on 127.0.0.1, or put a proxy in front.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: a.runE(func(cmd *cobra.Command, _ []string) error {
 			a.service = true
 			l, err := listenMetrics(listen)

@@ -78,6 +78,9 @@ func refuseUnknown(root *cobra.Command) {
 			c.Args = commandArg
 		case "completion":
 			c.RunE = showHelp // what runs has its arguments checked
+			for _, shell := range c.Commands() {
+				shell.Args = noArgs
+			}
 		}
 	}
 }
@@ -132,6 +135,22 @@ func (a *app) logger() *slog.Logger {
 		return nil
 	}
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// noArgs checks the arguments of a command that takes none.
+func noArgs(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usagef("takes no arguments, got %q", args[0])
+	}
+	return nil
+}
+
+// dirArg checks the one argument of a command that takes a directory.
+func dirArg(_ *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return usagef("want one DIR, got %d arguments", len(args))
+	}
+	return nil
 }
 
 // topicArg checks the one argument of a command that takes a topic.

@@ -30,7 +30,7 @@ func newServe(a *app) *cobra.Command {
 		Long: `Host a bus and nothing else. Topics then live until ` + "`shmbus rm`" + `, not only while
 somebody is attached. Fails if somebody hosts the bus already. SIGTERM ends it
 with exit code 0; the participants go on and one of them becomes the host.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: a.runE(func(cmd *cobra.Command, _ []string) error {
 			if err := a.checkServe(cmd, maxMemory, onStall.word, after); err != nil {
 				return err

@@ -32,7 +32,7 @@ func newTop(a *app) *cobra.Command {
 only reads the shared memory, which nobody notices. ? shows the keys. With
 --once, or where the output is no terminal, plain text; with -o json, an object
 a line.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: a.runE(func(cmd *cobra.Command, _ []string) error {
 			if interval < leastInterval || interval > mostInterval {
 				return usagef("--interval %v: want %v to %v", interval, leastInterval, mostInterval)

@@ -33,7 +33,7 @@ func newVersion(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "version of the program, the control protocol and the memory layout",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: a.runE(func(*cobra.Command, []string) error {
 			v := versionJSON{
 				Version: programVersion(), Protocol: control.Version, Layout: ring.LayoutVersion,
