@@ -8,9 +8,30 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/shmbus/shmbus/bus"
 	"github.com/shmbus/shmbus/ring"
 )
+
+// flagError says what a flag wants where the parser of numbers would speak for
+// itself.
+func flagError(_ *cobra.Command, err error) error {
+	var n *strconv.NumError
+	if !errors.As(err, &n) {
+		return err
+	}
+	want := "want a whole number"
+	switch {
+	case errors.Is(n.Err, strconv.ErrRange):
+		want = n.Err.Error()
+	case n.Func == "ParseBool":
+		want = "want true or false"
+	case n.Func == "ParseUint":
+		want = "want a whole number above 0"
+	}
+	return errors.New(strings.Replace(err.Error(), n.Error(), want, 1))
+}
 
 // size is a number of bytes on the command line: 512, 64KiB, 4MiB, 1GiB.
 type size uint64

@@ -48,6 +48,7 @@ nothing to clean up. A topic is made by its first publisher.`,
 	root.SetVersionTemplate("shmbus {{.Version}}\n")
 	root.SetOut(os.Stdout)
 	root.SetErr(os.Stderr)
+	root.SetFlagErrorFunc(flagError)
 	a.output = formatText
 	f := root.PersistentFlags()
 	f.StringVar(&a.bus, "bus", "", "`NAME` of the bus (default $SHMBUS_BUS, then \"default\")")
