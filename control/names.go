@@ -15,17 +15,16 @@ func ValidName(kind, name string) error {
 		return fmt.Errorf("%w: the %s name is empty; want 1 to %d characters of A-Z a-z 0-9 . _ -", ErrBadName, kind, MaxName)
 	}
 	if len(name) > MaxName {
-		return fmt.Errorf("%w: the %s name %.70q is %d characters long; at most %d are allowed", ErrBadName, kind, name, len(name), MaxName)
+		return fmt.Errorf("%w: the %s name %.70q is %d bytes long; at most %d are allowed", ErrBadName, kind, name, len(name), MaxName)
 	}
-	for i := range len(name) {
-		c := name[i]
+	for i, c := range name {
 		alnum := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 		switch {
 		case alnum:
 		case i == 0:
 			return fmt.Errorf("%w: the %s name %q starts with %q; want a letter or a digit", ErrBadName, kind, name, c)
 		case c != '.' && c != '_' && c != '-':
-			return fmt.Errorf("%w: the %s name %q has %q at %d; want only A-Z a-z 0-9 . _ -", ErrBadName, kind, name, c, i)
+			return fmt.Errorf("%w: the %s name %q has %q at byte %d; want only A-Z a-z 0-9 . _ -", ErrBadName, kind, name, c, i)
 		}
 	}
 	return nil

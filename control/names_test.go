@@ -22,6 +22,17 @@ func TestValidName(t *testing.T) {
 	}
 }
 
+// TestValidNameQuotes: what is wrong is shown as the character it is.
+func TestValidNameQuotes(t *testing.T) {
+	for name, want := range map[string]string{
+		"ä":     `the topic name "ä" starts with 'ä'`,
+		"aäb":   `the topic name "aäb" has 'ä' at byte 1`,
+		"a\xff": `the topic name "a\xff" has '�' at byte 1`,
+	} {
+		wantText(t, ValidName("topic", name), want)
+	}
+}
+
 // wantText fails unless the error's text has all of these.
 func wantText(t *testing.T, err error, parts ...string) {
 	t.Helper()
