@@ -29,8 +29,8 @@ const (
 // into group mode, by its owner. It blocks at most a second, for a tmp cleaner
 // at work.
 //
-// Errors: ErrBadName, ErrNoBus, ErrDirSymlink, ErrDirOwner, ErrDirMode, ErrGuest,
-// ErrPermission.
+// Errors: ErrBadName, ErrNoBus, ErrDirSymlink, ErrNotDir, ErrDirOwner, ErrDirMode,
+// ErrGuest, ErrPermission.
 func OpenBusDir(root, bus string, o DirOptions) (*BusDir, error) {
 	if err := ValidName("bus", bus); err != nil {
 		return nil, err
@@ -120,7 +120,7 @@ func explainOpen(err error, parent int, name, path, bus string, o DirOptions) er
 	case stat == nil && st.Mode&unix.S_IFMT == unix.S_IFLNK:
 		return fmt.Errorf("%w: %s%s; name the directory itself", ErrDirSymlink, path, rule)
 	case errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP):
-		return fmt.Errorf("%w: %s%s is not a directory; move it away or choose another with --dir", ErrDirMode, path, rule)
+		return fmt.Errorf("%w: %s%s; move it away or choose another with --dir", ErrNotDir, path, rule)
 	case errors.Is(err, unix.EACCES) && o.Guest:
 		return fmt.Errorf("%w: %s is closed to this user: its owner does not run the bus in group mode, or for another group", ErrGuest, path)
 	case errors.Is(err, unix.EACCES) && stat == nil && int(st.Uid) != os.Geteuid():

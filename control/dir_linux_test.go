@@ -98,7 +98,7 @@ func TestOpenBusDirRefuses(t *testing.T) {
 		{"the bus is a file", func(t *testing.T, root string) {
 			must(t, os.Remove(root+"/bus"))
 			must(t, os.WriteFile(root+"/bus", nil, 0o600))
-		}, ErrDirMode, []string{"ROOT/bus", "not a directory"}},
+		}, ErrNotDir, []string{"not a directory: ROOT/bus"}},
 		{"the root is open to others", func(t *testing.T, root string) { must(t, os.Chmod(root, 0o755)) },
 			ErrDirMode, []string{"ROOT ", "0755", "want 0700"}},
 		{"the bus is open to others", func(t *testing.T, root string) { must(t, os.Chmod(root+"/bus", 0o701)) },

@@ -20,8 +20,11 @@ var (
 	// ErrDirOwner: the directory belongs to another uid. Use a directory of
 	// your own, or join as a guest if its owner runs the bus in group mode.
 	ErrDirOwner = errors.New("control: the directory belongs to another user")
-	// ErrDirMode: others than the owner may enter or write the directory (or
-	// it is no directory). Make it 0700; the text names the chmod.
+	// ErrNotDir: there is something else where the root or bus directory is to
+	// be. Move it away or choose another directory.
+	ErrNotDir = errors.New("control: not a directory")
+	// ErrDirMode: others than the owner may enter or write the directory. Make
+	// it 0700; the text names the chmod.
 	ErrDirMode = errors.New("control: the directory has the wrong mode")
 	// ErrGuest: a guest asked for what only the uid of the bus may do, or the
 	// bus is not in group mode. Guests are lossy subscribers only.
