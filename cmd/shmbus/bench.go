@@ -106,6 +106,9 @@ func (f *benchFlags) choice() (bench.Choice, error) {
 		if err := s.Set(text); err != nil {
 			return c, usagef("--size %s: %v", text, err)
 		}
+		if s == 0 || s%8 != 0 {
+			return c, usagef("--size %s: want a multiple of 8 bytes", text)
+		}
 		c.Sizes = append(c.Sizes, int(s))
 	}
 	for _, text := range f.capacities {
