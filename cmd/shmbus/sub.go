@@ -117,7 +117,7 @@ func runSub(ctx context.Context, a *app, topic string, o *subOptions) (err error
 	}
 	r := &subRun{o: o, out: sink{encode: o.encoder(a), staged: o.maxLag != 0}}
 	defer func() {
-		a.last = fmt.Sprintf("delivered %d, lost %d", r.delivered, r.lost)
+		a.last = fmt.Sprintf("delivered %d, lost %d", r.out.written, r.lost)
 		if d, ok := ctx.Deadline(); ok && !time.Now().Before(d) {
 			<-ctx.Done() // it is due; a deadline of a connection may have told us first
 		}
@@ -146,10 +146,10 @@ func runSub(ctx context.Context, a *app, topic string, o *subOptions) (err error
 
 // subRun writes one subscription to standard output.
 type subRun struct {
-	o         *subOptions
-	out       sink
-	delivered uint64
-	lost      uint64
+	o     *subOptions
+	out   sink
+	taken uint64 // messages; they are delivered once they are written
+	lost  uint64
 }
 
 // run delivers until the count is reached, the topic is drained or ctx ends.
@@ -158,7 +158,7 @@ func (r *subRun) run(ctx context.Context, s *bus.Subscriber) error {
 	for ctx.Err() == nil {
 		limit := pollLimit
 		if r.o.count != 0 {
-			limit = int(min(uint64(limit), r.o.count-r.delivered))
+			limit = int(min(uint64(limit), r.o.count-r.taken))
 		}
 		n, err := s.Poll(r.message, limit)
 		if err != nil && !errors.Is(err, io.EOF) {
@@ -167,7 +167,7 @@ func (r *subRun) run(ctx context.Context, s *bus.Subscriber) error {
 		if err := r.out.flush(); err != nil {
 			return err
 		}
-		if errors.Is(err, io.EOF) || r.o.count != 0 && r.delivered == r.o.count {
+		if errors.Is(err, io.EOF) || r.o.count != 0 && r.taken == r.o.count {
 			return nil
 		}
 		if n > 0 {
@@ -184,7 +184,7 @@ func (r *subRun) run(ctx context.Context, s *bus.Subscriber) error {
 
 // message takes one message; last is the end of a batch.
 func (r *subRun) message(m bus.Message, last bool) error {
-	r.delivered++
+	r.taken++
 	r.lost += m.Lost
 	return r.out.message(&m, last)
 }

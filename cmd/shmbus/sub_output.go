@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/shmbus/shmbus/bus"
 	"github.com/shmbus/shmbus/internal/watch"
@@ -33,13 +34,16 @@ const (
 // may have been overwritten. So its output is staged: written only once the poll
 // that brought it has returned without an error.
 type sink struct {
-	encode encoder
-	staged bool
-	b      []byte
+	encode  encoder
+	staged  bool
+	b       []byte
+	ends    []int  // of the messages in b
+	written uint64 // messages
 }
 
 func (s *sink) message(m *bus.Message, last bool) error {
 	s.b = s.encode(s.b, m)
+	s.ends = append(s.ends, len(s.b))
 	if !s.staged && (last || len(s.b) >= sinkLimit) {
 		return s.flush()
 	}
@@ -47,10 +51,13 @@ func (s *sink) message(m *bus.Message, last bool) error {
 }
 
 func (s *sink) flush() error {
-	if len(s.b) == 0 {
-		return nil
+	var n int
+	var err error
+	if len(s.b) > 0 {
+		n, err = stdout{}.Write(s.b)
 	}
-	_, err := stdout{}.Write(s.b)
-	s.b = s.b[:0]
+	whole, _ := slices.BinarySearch(s.ends, n+1)
+	s.written += uint64(whole)
+	s.b, s.ends = s.b[:0], s.ends[:0]
 	return err
 }
