@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// leaveLimit is how long a clean leave may take after a signal before the
-// process ends the hard way. The host notices a death and repairs the ring, so
+// leaveLimit is how long a clean leave may take after a signal or a timeout
+// before the process ends the hard way. The host notices a death and repairs the ring, so
 // the hard way harms nobody; it is needed when standard output is blocked.
 const leaveLimit = 5 * time.Second
 

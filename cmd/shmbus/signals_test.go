@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // numbered returns n lines with a prefix.
@@ -56,6 +57,22 @@ func TestClosedOutput(t *testing.T) {
 	}
 	in.Close()
 	pub.exits(t, exitOK)
+}
+
+// TestTimeoutOfBlockedOutput: a timeout is kept though nobody reads the output.
+func TestTimeoutOfBlockedOutput(t *testing.T) {
+	place := newPlace(t)
+	sub := place.command(t, "sub", "t", "--timeout", "2s")
+	sub.out(t)
+	sub.start(t)
+	defer time.AfterFunc(watchdog, func() { sub.Process.Kill() }).Stop()
+	pub := place.command(t, "pub", "t", "--capacity", "4KiB", "--when-full", "drop", "--wait-subscribers", "1")
+	pub.Stdin = strings.NewReader(numbered("a line of some length ", 200_000)) // more than pipe and ring hold
+	pub.start(t).exits(t, exitOK)
+	sub.exits(t, exitTimedOut)
+	if !strings.Contains(sub.stderr.String(), "shmbus sub: timed out after 2s") {
+		t.Errorf("standard error: %s", sub.stderr)
+	}
 }
 
 // TestInterrupted: SIGINT and SIGTERM end every waiting command with 130 and

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -48,7 +49,7 @@ loss alone is no failure.`,
 			if err := o.check(cmd, a); err != nil {
 				return err
 			}
-			return runSub(cmd.Context(), a, args[0], o)
+			return runSub(cmd, a, args[0], o)
 		}),
 	}
 	f := cmd.Flags()
@@ -109,11 +110,17 @@ func (o *subOptions) encoder(a *app) encoder {
 	return encodeLine
 }
 
-func runSub(ctx context.Context, a *app, topic string, o *subOptions) (err error) {
+func runSub(cmd *cobra.Command, a *app, topic string, o *subOptions) (err error) {
+	ctx := cmd.Context()
 	if o.timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, o.timeout, errTimedOut)
 		defer cancel()
+		hard := time.AfterFunc(o.timeout+leaveLimit, func() {
+			warn(cmd, "%v after %v, ended the hard way %v later: is standard output read?", errTimedOut, o.timeout, leaveLimit)
+			os.Exit(exitTimedOut)
+		})
+		defer hard.Stop()
 	}
 	r := &subRun{o: o, out: sink{encode: o.encoder(a), staged: o.maxLag != 0}}
 	defer func() {
