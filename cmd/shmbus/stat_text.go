@@ -44,6 +44,9 @@ func (t *topicStatJSON) text() string {
 	case t.Exclusive:
 		b.WriteString("  exclusive: one publisher for life\n")
 	}
+	if t.Fenced {
+		b.WriteString("  fenced: every participant pays a full fence per message\n")
+	}
 	if t.Stalled != "" {
 		since := ""
 		if t.Since != "" {
