@@ -6,6 +6,6 @@
 //	lossy         a subscriber that holds nobody back and is told what it lost
 //	httpservice   publish from the handlers of an HTTP service
 //
-// Each runs by itself ("go run ./examples/quickstart"), in a bus of its own,
-// and is run by a test.
+// Each runs by itself ("go run ./examples/quickstart"), on the user's default
+// bus, and is run by a test, on a bus of the test's own.
 package examples
