@@ -1,5 +1,6 @@
 // Package shm is memory shared between processes: regions of it, words in it, sleeping on it and ordering accesses to
-// it. It knows no ring and no message. It is the only package of this module with unsafe code and assembly.
+// it. It knows no ring and no message. The unsafe code of this module is here, and its assembly but for
+// ring/short_amd64.s; layout.go of other packages imports unsafe for sizes and offsets only.
 //
 //	process A                                                      process B
 //	Create ─▶ Allocate ─▶ Seal ─▶ File ───── Unix socket ────▶ FromFile ─▶ Check
