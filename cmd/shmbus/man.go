@@ -58,7 +58,7 @@ func manName(cmd *cobra.Command) string { return strings.ReplaceAll(cmd.CommandP
 const manWidth = 72
 
 const manExitStatus = `0: done. 1: failed. 2: wrong usage. 3: no such bus or topic. 4: version mismatch.
-124: timed out. 130: interrupted.`
+124: timed out. 130: interrupted; SIGTERM ends serve, metrics and http with 0.`
 
 const manEnvironment = `SHMBUS_DIR: root directory of buses, like \-\-dir. SHMBUS_BUS: name of the bus, like \-\-bus.`
 
