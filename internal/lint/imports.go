@@ -11,7 +11,6 @@ const (
 	xsys       = "golang.org/x/sys"
 	mmap       = "github.com/edsrzf/mmap-go"
 	cobra      = "github.com/spf13/cobra"
-	pflag      = "github.com/spf13/pflag"
 	histogram  = "github.com/HdrHistogram/hdrhistogram-go"
 	rapid      = "pgregory.net/rapid"
 	prometheus = "github.com/prometheus"
@@ -61,7 +60,7 @@ var graph = []node{
 		Reason: "the only home of client_golang: it reads the regions, nothing depends on it but the command",
 	},
 	{
-		Dir: "cmd", Ours: []string{"bus", "control", "ring", "shm", "metrics", "web", "bench", "internal/failpoint", "internal/watch", "internal/top"}, Others: []string{cobra, pflag, histogram, xsys}, Tests: []string{script, "bustest"},
+		Dir: "cmd", Ours: []string{"bus", "control", "ring", "shm", "metrics", "web", "bench", "internal/failpoint", "internal/watch", "internal/top"}, Others: []string{cobra, histogram, xsys}, Tests: []string{script, "bustest"},
 		Reason: "the one binary joins all rooms; nothing imports it",
 	},
 	{
