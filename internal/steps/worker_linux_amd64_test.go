@@ -207,6 +207,9 @@ func (w *worker) record(s *scene, tr *trace) error {
 			return err
 		}
 	}
+	if !w.last {
+		return errMissed // the runtime may have had this thread do work of its own
+	}
 	return fmt.Errorf("%d instructions, and no end", maxBoundaries)
 }
 
