@@ -244,11 +244,11 @@ func (p *planner) growthPublishers() {
 
 func (p *planner) growthSubscribers() {
 	for n := 1; n <= 64; n *= 2 {
-		if both := []string{"shmbus", "shmbus-batch"}; n == 1 {
-			p.add(Stream, both, 64, polls)
-		} else {
-			p.add(Stream, both, 64, subscribers(n))
+		read := subscribers(n)
+		if n == 1 {
+			read = polls // as several read
 		}
+		p.add(Stream, []string{"shmbus", "shmbus-batch"}, 64, read)
 		p.add(Stream, ours, 64, subscribers(n), bursts)
 	}
 }

@@ -54,18 +54,16 @@ func (c *subscriber) poll(fn func(Message, bool) error, max int) (int, error) {
 		if ahead > 0 {
 			some = ahead
 			for i := range run[:ahead] {
-				m := &run[i]
 				p, h := consumer.Found(i)
-				m.Payload, m.Sequence, m.Kind, m.Publisher, m.time = p, h.Sequence(), h.Kind(), h.Publisher(), h.Time()
+				run[i].show(p, h)
 			}
 		} else {
-			m := &run[0]
 			p, h, err := consumer.Take()
 			if err != nil {
 				return n, err
 			}
-			m.Payload, m.Sequence, m.Kind, m.Publisher, m.time = p, h.Sequence(), h.Kind(), h.Publisher(), h.Time()
-			m.Lost = consumer.Lost()
+			run[0].show(p, h)
+			run[0].Lost = consumer.Lost()
 		}
 		for i := range some {
 			if ahead > 0 {
@@ -94,6 +92,11 @@ func (c *subscriber) poll(fn func(Message, bool) error, max int) (int, error) {
 		n += some
 	}
 	return 0, nil
+}
+
+// show makes m show a record. counter and owner are as they were.
+func (m *Message) show(p []byte, h ring.Header) {
+	m.Payload, m.Sequence, m.Kind, m.Publisher, m.time = p, h.Sequence(), h.Kind(), h.Publisher(), h.Time()
 }
 
 // isCut reports whether the handle was closed meanwhile.

@@ -148,11 +148,6 @@ func (r *Ring) Consumer(slot int, generation uint32, a Attachment, o ConsumerOpt
 		c.gateWord = &r.log.gateGenerations[slot]
 	}
 	c.data, c.mask, c.soft = r.data, r.mask, c.position
-	// Publishers judge by the cursor how far it is behind: who may not be far
-	// publishes it that much sooner.
-	if c.lazy = fraction(r.capacity); c.block.maxLag != 0 {
-		c.lazy = min(c.lazy, min(c.lazy, c.block.maxLag)/2*recordAlign)
-	}
 	if r.options.Exclusive {
 		c.gate = r.cursors.gateNumbers[slot].Load() // sync(gateNumber): pairs with tryStart
 	}
@@ -162,6 +157,12 @@ func (r *Ring) Consumer(slot int, generation uint32, a Attachment, o ConsumerOpt
 	}
 	if g := c.block.generation.Load(); g != generation { // sync(generation): pairs with AddSubscriber
 		return nil, fmt.Errorf("%w: subscriber slot %d is granted to generation %d, not %d", ErrNoSlot, slot, g, generation)
+	}
+	// Publishers judge by the cursor how far it is behind: who may not be far
+	// publishes it that much sooner.
+	c.lazy = fraction(r.capacity)
+	if most := c.block.maxLag; most != 0 {
+		c.lazy = min(c.lazy, min(c.lazy, most)/2*recordAlign)
 	}
 	return c, nil
 }

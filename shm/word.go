@@ -6,11 +6,12 @@ import (
 )
 
 // Word64 is a 64-bit word in shared memory, written by one process and read
-// by others. What reads and writes at once (CompareAndSwap, Add, Or, And) is a
-// load-acquire and a store-release; on amd64 it is a full fence as well, on
-// arm64 a later store or load may be seen before its store. Load is a load-acquire; Store is a store-release. On amd64 a
+// by others. Load is a load-acquire; Store is a store-release. On amd64 a
 // store-release is a plain MOV, where sync/atomic would emit an XCHG that
-// drains the store buffer (5 ns instead of 1 ns). The zero value is ready.
+// drains the store buffer (5 ns instead of 1 ns). What reads and writes at once
+// (CompareAndSwap, Add, Or, And) is a load-acquire and a store-release; on amd64
+// it is a full fence as well, on arm64 a later store or load may be seen before
+// its store. The zero value is ready.
 //
 // A Word64 must be 8-byte aligned; [Overlay] and [Ref] see to that.
 type Word64 struct {

@@ -10,8 +10,9 @@ import (
 )
 
 // leaveLimit is how long a clean leave may take after a signal or a timeout
-// before the process ends the hard way. The host notices a death and repairs the ring, so
-// the hard way harms nobody; it is needed when standard output is blocked.
+// before the process ends the hard way. The host notices a death and repairs
+// the ring, so the hard way harms nobody; it is needed when standard output is
+// blocked.
 const leaveLimit = 5 * time.Second
 
 func main() { os.Exit(run(os.Args[1:])) }

@@ -225,10 +225,11 @@ var defencesOfRecords = []defence{
 	},
 	{
 		name: "who may not be far behind says sooner how far it is", file: "ring/consumer.go",
-		with: `		c.lazy = min(c.lazy, min(c.lazy, c.block.maxLag)/2*recordAlign)
+		with: `		c.lazy = min(c.lazy, min(c.lazy, most)/2*recordAlign)
 `,
-		gone: ``,
-		in:   "bus", test: `^TestMaxLagSparesTheDiligent$`,
+		gone: `		_ = most
+`,
+		in: "bus", test: `^TestMaxLagSparesTheDiligent$`,
 	},
 	{
 		name: "a closed handle takes nothing that it does not hand on", file: "bus/poll.go",
