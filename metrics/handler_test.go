@@ -121,20 +121,27 @@ func TestListenErrors(t *testing.T) {
 	if err := os.WriteFile(file, []byte("precious"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	other := filepath.Join(filepath.Dir(file), "other")
+	if err := os.WriteFile(other+".new", []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for address, want := range map[string]string{
 		"9464":                  "want HOST:PORT or unix:PATH",
 		":9464":                 "say which HOST",
 		"127.0.0.1:99999":       `metrics: bad address "127.0.0.1:99999": port "99999": want a number`,
 		"unix:":                 "want unix:PATH",
 		"unix:" + file:          "not a socket",
+		"unix:" + other:         other + ".new, a name that is needed for a moment, is there and is not a socket",
 		"unix:" + file + ".d/s": "cannot listen on unix:" + file + ".d/s: no such file",
 	} {
 		if l, err := Listen(address); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, %v", address, l, err)
 		}
 	}
-	if b, _ := os.ReadFile(file); string(b) != "precious" {
-		t.Errorf("the file is %q now", b)
+	for _, file := range []string{file, other + ".new"} {
+		if b, _ := os.ReadFile(file); string(b) != "precious" {
+			t.Errorf("%s is %q now", file, b)
+		}
 	}
 	// A socket left behind is replaced.
 	stale := filepath.Join(bustest.Dir(t), "s")

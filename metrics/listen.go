@@ -51,8 +51,16 @@ func listenUnix(path string) (net.Listener, error) {
 	// Bound under another name and renamed once its mode is right: nobody gets
 	// to connect in between.
 	private := path + ".new"
-	if err := os.Remove(private); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	switch info, err := os.Lstat(private); {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
 		return nil, cannotListen(path, err)
+	case info.Mode().Type() != fs.ModeSocket:
+		return nil, fmt.Errorf("metrics: %s, a name that is needed for a moment, is there and is not a socket: remove it or choose another path", private)
+	default: // of who was killed in that moment
+		if err := os.Remove(private); err != nil {
+			return nil, cannotListen(path, err)
+		}
 	}
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: private, Net: "unix"})
 	if err != nil {
