@@ -127,11 +127,18 @@ func (f *benchFlags) choice() (bench.Choice, error) {
 		}
 		c.Stamps = append(c.Stamps, text == "on")
 	}
+	for _, counts := range []struct {
+		flag   string
+		values []int
+	}{{"publishers", f.publishers}, {"subscribers", f.subscribers}, {"rate", f.rates}, {"rounds", []int{f.rounds}}} {
+		for _, n := range counts.values {
+			if n < 1 {
+				return c, usagef("--%s %d: want at least 1", counts.flag, n)
+			}
+		}
+	}
 	if f.quick && f.plan != "" {
 		return c, usagef("--quick and --plan %s: want one of them", f.plan)
-	}
-	if f.rounds < 1 {
-		return c, usagef("--rounds %d: want at least 1", f.rounds)
 	}
 	return c, nil
 }

@@ -28,7 +28,10 @@ func newMan(a *app) *cobra.Command {
 
 // newDocs holds what packagers make documents with.
 func newDocs(a *app) *cobra.Command {
-	cmd := &cobra.Command{Use: "docs", Short: "write documents", Hidden: true}
+	cmd := &cobra.Command{
+		Use: "docs", Short: "write documents", Hidden: true,
+		Args: noArgs, RunE: func(*cobra.Command, []string) error { return usagef("docs: want man DIR") },
+	}
 	cmd.AddCommand(newMan(a))
 	return cmd
 }
