@@ -91,7 +91,7 @@ func (r *Ring) checkRecords(most int) error {
 		return &CorruptError{Region: "log", Offset: 0x390, Got: pending, Want: "pending within the last lap, a multiple of 32"}
 	}
 	e := entrant{r: r, tail: end}
-	p, _ := e.gatingCursor(false)
+	p, _, _ := e.gatingCursor(false)
 	var sequence uint64
 	for n := 0; n < most; n++ {
 		rec := r.at(p)
@@ -100,7 +100,7 @@ func (r *Ring) checkRecords(most int) error {
 		shm.FenceLoadLoad()
 		if before(p+r.capacity, h.claimed.Load()) { // sync(claimed): pairs with raiseClaimed
 			// Claimed is raised ahead: nobody writes where a cursor still holds.
-			if gate, slot := e.gatingCursor(false); slot < 0 || before(p, gate) {
+			if gate, slot, _ := e.gatingCursor(false); slot < 0 || before(p, gate) {
 				return nil // perhaps overwritten while we looked
 			}
 		}

@@ -163,7 +163,7 @@ func (r *Ring) orphaned(rec *record, w commitWord) bool {
 // finish ends an exclusive ring: its publisher has left or is proven dead.
 func (h *Host) finish(slot int, gen uint32) {
 	r := h.r
-	if slot == 0 && r.publisher(0).generation.Load() == gen && r.cursors.ended.CompareAndSwap(0, gen) { // sync(ended): pairs with Ended
+	if slot == 0 && r.cursors.ended.CompareAndSwap(0, gen) { // sync(ended): pairs with Ended
 		h.Wake()
 	}
 }

@@ -148,7 +148,7 @@ func Open(log, cursors, guests []byte) (*Ring, error) {
 		logBytes: log, cursorBytes: cursors, guestBytes: guests,
 		data: shm.NewSpan(log[off : off+n]), mask: (o.Capacity - 1) &^ (recordAlign - 1), capacity: o.Capacity, dataOff: uint64(off),
 	}
-	if r.cursors, err = openCursors("cursors", cursors, o, g, cursorMagic); err != nil {
+	if r.cursors, err = openCursors(cursors, o, g); err != nil {
 		return nil, err
 	}
 	r.gates, r.slots = &r.log.gateWords, &r.log.slotWords
@@ -156,29 +156,38 @@ func Open(log, cursors, guests []byte) (*Ring, error) {
 		r.gates, r.slots = &r.cursors.gateWords, &r.cursors.slotWords
 	}
 	if guests != nil {
-		if r.guests, err = openCursors("guests", guests, o, g, guestMagic); err != nil {
+		if r.guests, err = openGuests(guests, g); err != nil {
 			return nil, err
 		}
 	}
 	return r, nil
 }
 
-func openCursors(region string, b []byte, o Options, g Geometry, magic uint64) (*cursorHeader, error) {
+// openGuests looks at the size only. What stands in the guest region users may
+// have written who are trusted with nothing, and must not keep others out.
+func openGuests(b []byte, g Geometry) (*cursorHeader, error) {
 	if int64(len(b)) != g.CursorSize() {
-		return nil, &CorruptError{Region: region, Got: uint64(len(b)), Want: fmt.Sprintf("a region of %d bytes", g.CursorSize())}
+		return nil, &CorruptError{Region: "guests", Got: uint64(len(b)), Want: fmt.Sprintf("a region of %d bytes", g.CursorSize())}
+	}
+	return shm.Overlay[cursorHeader](b, 0), nil
+}
+
+func openCursors(b []byte, o Options, g Geometry) (*cursorHeader, error) {
+	if int64(len(b)) != g.CursorSize() {
+		return nil, &CorruptError{Region: "cursors", Got: uint64(len(b)), Want: fmt.Sprintf("a region of %d bytes", g.CursorSize())}
 	}
 	h := shm.Overlay[cursorHeader](b, 0)
-	if m := h.magic.Load(); m != magic { // sync(magic): pairs with formatCursors
-		return nil, fmt.Errorf("%w: %s region has magic %#x, want %#x", ErrNotRing, region, m, magic)
+	if m := h.magic.Load(); m != cursorMagic { // sync(magic): pairs with formatCursors
+		return nil, fmt.Errorf("%w: the cursor region has magic %#x, want %#x", ErrNotRing, m, uint64(cursorMagic))
 	}
 	if v := h.version; v != LayoutVersion {
-		return nil, fmt.Errorf("%w: %s region has layout %d, this program reads %d", ErrLayoutVersion, region, v, LayoutVersion)
+		return nil, fmt.Errorf("%w: the cursor region has layout %d, this program reads %d", ErrLayoutVersion, v, LayoutVersion)
 	}
 	if id := h.id; id != o.ID {
-		return nil, &CorruptError{Region: region, Offset: 0x10, Got: id, Want: fmt.Sprintf("the log region's id %#x", o.ID)}
+		return nil, &CorruptError{Region: "cursors", Offset: 0x10, Got: id, Want: fmt.Sprintf("the log region's id %#x", o.ID)}
 	}
 	if n := h.subscribers; int(n) != o.Subscribers {
-		return nil, &CorruptError{Region: region, Offset: 0x0c, Got: uint64(n), Want: fmt.Sprintf("the log region's %d subscribers", o.Subscribers)}
+		return nil, &CorruptError{Region: "cursors", Offset: 0x0c, Got: uint64(n), Want: fmt.Sprintf("the log region's %d subscribers", o.Subscribers)}
 	}
 	return h, nil
 }

@@ -3,7 +3,6 @@ package ring
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/shmbus/shmbus/shm"
@@ -46,7 +45,7 @@ type Host struct {
 	turn chan struct{} // held while the entrant is in use
 	e    entrant
 
-	folding sync.Mutex // held while a slot is added to the totals and freed
+	grants grants
 }
 
 // Host returns the host's hand with the generation that this host was given
@@ -99,6 +98,7 @@ func (h *Host) AddPublisher(slot int, gen uint32, member uint64, name string) er
 	if h.r.log.publisherSlots.Load()>>slot&1 != 0 {
 		return fmt.Errorf("%w: publisher slot %d is granted already", ErrNoSlot, slot)
 	}
+	h.grants.note(seat{publisherSeat, slot}, gen)
 	b := h.r.publisher(slot)
 	b.stats = publisherStats{}
 	b.waiting.Store(0) // sync(waiting): not granted yet; pairs with giveWay
@@ -136,9 +136,7 @@ func (h *Host) AddSubscriber(ctx context.Context, s SubscriberSpec) (Attachment,
 	if s.Guest && (s.Mode != Lossy || h.r.guests == nil) {
 		return Attachment{}, fmt.Errorf("%w: a guest needs a guest region and is lossy", ErrNoSlot)
 	}
-	granted := h.r.grantedSubscribers(s.Guest)
-	word, bit := &granted[s.Slot/64], uint64(1)<<(s.Slot%64)
-	if word.Load()&bit != 0 {
+	if h.r.grantedSubscribers(s.Guest)[s.Slot/64].Load()>>(s.Slot%64)&1 != 0 { // sync(slots): pairs with RemoveSubscriber
 		return Attachment{}, fmt.Errorf("%w: subscriber slot %d is granted already", ErrNoSlot, s.Slot)
 	}
 	select {
@@ -147,6 +145,17 @@ func (h *Host) AddSubscriber(ctx context.Context, s SubscriberSpec) (Attachment,
 	case <-ctx.Done():
 		return Attachment{}, &StalledError{Slot: h.r.Stat().LockSlot, Name: h.r.publisherName(h.r.Stat().LockSlot), Cause: ctx.Err()}
 	}
+	h.grants.note(subscriberSeatOf(s.Slot, s.Guest), s.Gen)
+	a, err := h.attach(ctx, s)
+	if err != nil {
+		h.grants.forget(subscriberSeatOf(s.Slot, s.Guest), s.Gen)
+	}
+	return a, err
+}
+
+// attach is AddSubscriber for a slot that is not granted. It has the host's
+// turn.
+func (h *Host) attach(ctx context.Context, s SubscriberSpec) (Attachment, error) {
 	if h.r.options.Exclusive {
 		return h.announce(ctx, s)
 	}
@@ -160,7 +169,7 @@ func (h *Host) AddSubscriber(ctx context.Context, s SubscriberSpec) (Attachment,
 	}
 	h.describe(s, a)
 	h.r.log.subscribersEver.Add(1)
-	word.Or(bit) // sync(slots): pairs with Subscribers
+	h.r.grantedSubscribers(s.Guest)[s.Slot/64].Or(1 << (s.Slot % 64)) // sync(slots): pairs with Subscribers
 	if s.Mode == Reliable {
 		h.gate(s)
 	}
@@ -245,42 +254,56 @@ func (h *Host) find(s Start) (Attachment, error) {
 }
 
 // RemoveSubscriber frees a subscriber's slot; publishers no longer wait for
-// it. It never blocks and may be repeated.
+// it. It never waits for a participant, and may be repeated.
 func (h *Host) RemoveSubscriber(slot int, gen uint32, guest bool) {
-	granted := h.r.grantedSubscribers(guest)
-	if slot < 0 || slot >= h.r.geometry.subscribers || guest && h.r.guests == nil || granted[slot/64].Load()>>(slot%64)&1 == 0 || h.r.subscriber(slot, guest).generation.Load() != gen {
+	if slot < 0 || slot >= h.r.geometry.subscribers || guest && h.r.guests == nil {
 		return
 	}
-	switch {
-	case guest:
-	case h.r.options.Exclusive:
-		h.r.closeGate(slot)
-	default:
-		h.r.ungate(slot, gen)
+	h.grants.mu.Lock()
+	defer h.grants.mu.Unlock()
+	granted := h.r.grantedSubscribers(guest)
+	if granted[slot/64].Load()>>(slot%64)&1 == 0 || !h.isSubscriber(slot, gen, guest) {
+		return
 	}
 	clear := func() { granted[slot/64].And(^(uint64(1) << (slot % 64))) } // sync(slots): pairs with Subscribers
 	if guest {
 		clear()
 	} else {
+		h.ungate(slot)
 		h.free(foldedIdentity(foldedSubscriber, slot, gen), func(t *Totals) { t.addSubscriber(h.r.subscriber(slot, false)) }, clear)
 	}
+	h.grants.forget(subscriberSeatOf(slot, guest), gen)
 	h.Wake()
 }
 
 // Detach makes a reliable subscriber stop holding publishers back; it finds
-// [ErrDetached]. It never blocks and may be repeated.
+// [ErrDetached]. It never waits for a participant, and may be repeated.
 func (h *Host) Detach(slot int, gen uint32) {
-	switch {
-	case slot < 0 || slot >= h.r.geometry.subscribers:
+	if slot < 0 || slot >= h.r.geometry.subscribers {
 		return
-	case h.r.options.Exclusive:
-		if h.r.subscriber(slot, false).generation.Load() == gen { // sync(generation): pairs with describe
-			h.r.closeGate(slot)
-		}
-	default:
-		h.r.ungate(slot, gen)
+	}
+	h.grants.mu.Lock()
+	defer h.grants.mu.Unlock()
+	if h.isSubscriber(slot, gen, false) {
+		h.ungate(slot)
 	}
 	h.Wake()
+}
+
+func (h *Host) isSubscriber(slot int, gen uint32, guest bool) bool {
+	return h.grants.are(subscriberSeatOf(slot, guest), gen, func() uint32 {
+		return h.r.subscriber(slot, guest).generation.Load() // sync(generation): pairs with describe
+	})
+}
+
+// ungate stops a subscriber from holding publishers back by whatever it does.
+// grants.mu is held.
+func (h *Host) ungate(slot int) {
+	if h.r.options.Exclusive {
+		h.r.closeGate(slot)
+	} else {
+		h.r.ungate(slot, h.r.gateOf(slot))
+	}
 }
 
 // Wake changes every doorbell and then wakes everybody on every word, as after

@@ -260,7 +260,7 @@ func (e *entrant) unlock() {
 // inside by a bias. It may be called by the next one if we die in here.
 func (e *entrant) revoke(ctx context.Context) error {
 	bias := &e.r.log.bias
-	b := bias.Load()
+	b := bias.Load() // sync(bias): pairs with rebias
 	if b == 0 {
 		return nil
 	}
@@ -271,7 +271,11 @@ func (e *entrant) revoke(ctx context.Context) error {
 	}
 	if x != e.identity {
 		e.uncontended = false
-		bias.Store(biasRevoking | uint64(x)) // sync(bias): pairs with enterBiased
+		// Not a store: x may be dead and its bias be freed since we looked, and
+		// a bias of nobody who is granted must not be left if we die here too.
+		if !bias.CompareAndSwap(b, biasRevoking|uint64(x)) { // sync(bias): pairs with enterBiased, freeLock
+			return nil // only freeLock can have done that: we hold the mutex
+		}
 		failpoint.Hit("ring.revoking")
 		add(&e.block.stats.revocations, 1)
 		if err := e.awaitInactive(ctx, x); err != nil {

@@ -443,7 +443,7 @@ func (p *Producer) mayFit(end uint64) bool {
 	if before(p.tail, e.tail) {
 		return true // others were inside: where our record goes has changed
 	}
-	gate, _ := e.gatingCursor(false)
+	gate, _, _ := e.gatingCursor(false)
 	if before(gate+p.r.capacity, end) {
 		return false
 	}

@@ -14,7 +14,15 @@ import "fmt"
 // slot then stays granted.
 func (h *Host) RemovePublisher(slot int, gen uint32) error {
 	r := h.r
-	if slot < 0 || slot >= r.geometry.publishers || r.log.publisherSlots.Load()>>slot&1 == 0 || r.publisher(slot).generation.Load() != gen {
+	if slot < 0 || slot >= r.geometry.publishers {
+		return nil
+	}
+	h.grants.mu.Lock()
+	defer h.grants.mu.Unlock()
+	is := func() bool {
+		return h.grants.are(seat{publisherSeat, slot}, gen, func() uint32 { return r.publisher(slot).generation.Load() }) // sync(generation): pairs with AddPublisher
+	}
+	if r.log.publisherSlots.Load()>>slot&1 == 0 || !is() { // sync(slots): pairs with AddPublisher
 		return nil
 	}
 	if r.options.Exclusive {
@@ -34,6 +42,7 @@ func (h *Host) RemovePublisher(slot int, gen uint32) error {
 		}, func() {
 			r.log.publisherSlots.And(^(uint64(1) << slot)) // sync(slots): pairs with Publishers, Counts
 		})
+		h.grants.forget(seat{publisherSeat, slot}, gen)
 	}
 	h.Wake() // doorbells first, whether or not it owned anything
 	return err

@@ -72,7 +72,7 @@ func (e *entrant) raiseLimit(end uint64) error {
 		return err
 	}
 	for {
-		cursor, slot := e.gatingCursor(true)
+		cursor, slot, generation := e.gatingCursor(true)
 		e.limit = later(e.limit, earlier(cursor, pending)+e.r.capacity)
 		if reaches(e.limit, end) {
 			return nil
@@ -81,15 +81,20 @@ func (e *entrant) raiseLimit(end uint64) error {
 		if slot < 0 || before(pending, cursor) || e.r.subscriber(slot, false).maxLag == 0 {
 			return ErrFull
 		}
-		e.detach(slot, e.r.gateOf(slot))
+		e.detach(slot, generation)
 	}
 }
 
-// gatingCursor returns the least cursor of the reliable subscribers, and its
-// slot, or the tail and -1 where there is none. A cursor is a hint by a peer:
-// one that is not within the ring's last lap is impossible, and its subscriber
-// is detached if evict is set.
-func (e *entrant) gatingCursor(evict bool) (gate uint64, slot int) {
+// gatingCursor returns the least cursor of the reliable subscribers, its slot
+// and by what that holds publishers back (gateOf), or the tail and -1 where
+// there is none. A cursor is a hint by a peer: one that is not within the
+// ring's last lap is impossible, and its subscriber is detached if evict is
+// set.
+//
+// What is detached is always what was read before whatever speaks against it:
+// in an exclusive ring the host may meanwhile have granted the slot to somebody
+// else, who has another number.
+func (e *entrant) gatingCursor(evict bool) (gate uint64, slot int, generation uint32) {
 	gate, slot = e.tail, -1
 	for i := range e.r.gates.gates {
 		for set := e.r.gates.gates[i].Load(); set != 0; set &= set - 1 { // sync(gates): pairs with attach
@@ -97,23 +102,23 @@ func (e *entrant) gatingCursor(evict bool) (gate uint64, slot int) {
 			if n >= e.r.geometry.subscribers {
 				break
 			}
-			generation := e.r.gateOf(n)
-			if generation == 0 {
+			mark := e.r.gateOf(n)
+			if mark == 0 {
 				continue // whoever detached it died before it cleared the bit
 			}
 			c := e.r.subscriber(n, false).cursor.Load() // sync(cursor): pairs with publishCursor
 			if !within(c, e.tail-e.r.capacity, e.tail) {
 				if evict {
-					e.detach(n, generation)
+					e.detach(n, mark)
 				}
 				continue
 			}
 			if before(c, gate) {
-				gate, slot = c, n
+				gate, slot, generation = c, n, mark
 			}
 		}
 	}
-	return gate, slot
+	return gate, slot, generation
 }
 
 // walkPending raises pending, the position that no BUSY record lies before, as
@@ -158,9 +163,10 @@ func (e *entrant) detachLaggards() {
 			if n >= e.r.geometry.subscribers {
 				break
 			}
+			mark := e.r.gateOf(n) // first: see gatingCursor
 			b := e.r.subscriber(n, false)
 			if most := b.maxLag; most != 0 && e.sequence-b.sequence.Load() > most {
-				e.detach(n, e.r.gateOf(n))
+				e.detach(n, mark)
 			}
 		}
 	}

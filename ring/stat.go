@@ -59,7 +59,7 @@ func (r *Ring) Stat() Stat {
 	}
 	s.Position, s.Sequence = r.peekEnd(s.Position, s.Sequence)
 	e := entrant{r: r, tail: s.Position}
-	s.Gating, s.GatingSlot = e.gatingCursor(false)
+	s.Gating, s.GatingSlot, _ = e.gatingCursor(false)
 	s.Used = s.Position - s.Gating
 	if b := h.bias.Load(); b != 0 {
 		id := uint32(b & identityBits)
@@ -290,4 +290,14 @@ func (r *Ring) publisherName(slot int) string {
 	return nameOf(b.name, b.nameLen)
 }
 
-func nameOf(b [nameSize]byte, n uint32) string { return string(b[:min(n, nameSize)]) }
+// nameOf returns the name in a block, "" if it is none that is given: others may
+// have written there, and names go to terminals and into labels.
+func nameOf(b [nameSize]byte, n uint32) string {
+	name := b[:min(n, nameSize)]
+	for _, c := range name {
+		if alnum := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'; !alnum && c != '.' && c != '_' && c != '-' {
+			return ""
+		}
+	}
+	return string(name)
+}

@@ -61,10 +61,9 @@ func (t *Totals) addPublisher(b *publisherBlock) { t.Publishers.add(&b.stats) }
 
 func (t *Totals) addSubscriber(b *subscriberBlock) { t.Subscribers.add(&b.stats, &b.buckets) }
 
-// free folds a slot, unless that was done, and then frees it.
+// free folds a slot, unless that was done, and then frees it. grants.mu is
+// held.
 func (h *Host) free(identity uint64, add func(*Totals), free func()) {
-	h.folding.Lock()
-	defer h.folding.Unlock()
 	word := h.r.cursors.folded.Load() // sync(folded): our own; pairs with Statistics
 	if word&foldedBits != identity {
 		count := word>>foldedCount + 1

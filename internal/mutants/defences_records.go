@@ -398,9 +398,13 @@ var defencesOfRecords = []defence{
 	},
 	{
 		name: "cursor region has its size", file: "ring/format.go",
-		with: `	if int64(len(b)) != g.CursorSize() {`,
-		gone: `	if false {`,
-		in:   "ring", test: `^TestOpenRefuses$`,
+		with: `g Geometry) (*cursorHeader, error) {
+	if int64(len(b)) != g.CursorSize() {
+		return nil, &CorruptError{Region: "cursors"`,
+		gone: `g Geometry) (*cursorHeader, error) {
+	if false {
+		return nil, &CorruptError{Region: "cursors"`,
+		in: "ring", test: `^TestOpenRefuses$`,
 	},
 	{
 		name: "exclusive: attached in time", file: "ring/exclusive.go",

@@ -46,8 +46,8 @@ var defencesOfRing = []defence{
 	},
 	{
 		name: "REVOKING, not 0", file: "ring/lock.go",
-		with: `		bias.Store(biasRevoking | uint64(x)) // sync(bias): pairs with enterBiased`,
-		gone: `		bias.Store(0) // sync(bias): pairs with enterBiased`,
+		with: `bias.CompareAndSwap(b, biasRevoking|uint64(x))`,
+		gone: `bias.CompareAndSwap(b, 0)`,
 		in:   "ring", test: `^TestDeadRevoker$`,
 	},
 	{
@@ -206,8 +206,8 @@ var defencesOfRing = []defence{
 	},
 	{
 		name: "repair of the slot by generation", file: "ring/repair.go",
-		with: ` || r.publisher(slot).generation.Load() != gen {`,
-		gone: ` {`,
+		with: ` || !is() {`,
+		gone: ` || false && !is() {`,
 		in:   "ring", test: `^TestLateRepair$`,
 	},
 	{
