@@ -92,7 +92,7 @@ func (c *Consumer) spinBriefly(began int64) bool {
 	}
 	c.stats.Spins++
 	for n := 1; ; n++ {
-		shm.Pause(max(min(c.pauses, maxPauses/8), 1))
+		shm.Pause(max(min(c.pauses, maxPauses/2), 1))
 		if c.ready() {
 			c.spins.found()
 			return true

@@ -106,9 +106,10 @@ func (c *Consumer) backOff() {
 	}
 }
 
-// maxPauses is some 150 µs: the longest that the first messages after the end
-// of a stream may wait.
-const maxPauses = 4096
+// maxPauses is some 25 µs: the longest that a message of a stream, or the first
+// after its end, may wait for this. With four times as many a stream is about
+// a fiftieth faster.
+const maxPauses = 1024
 
 // prepareSleep announces that we are about to sleep; what is due must be looked
 // at behind it. The order matters: the doorbell as it is, then the
