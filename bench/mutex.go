@@ -8,11 +8,11 @@ import (
 	"github.com/shmbus/shmbus/shm"
 )
 
-// The ring behind a plain lock is what one gets from shared memory and a lock
-// without further thought: records as in package ring, published inside a
-// futex mutex (Drepper's three states), every word stored as sync/atomic
-// stores it on amd64, with an XCHG that drains the store buffer. The
-// subscriber polls the commit word. It is not crash-safe.
+// The ring behind a plain lock is what one gets from shared memory and a lock:
+// records as in package ring, published inside a futex mutex (Drepper's three
+// states), whose compare-and-swap on the way in and exchange on the way out
+// each wait for the store buffer. What is written in between are plain stores.
+// The subscriber polls the commit word. It is not crash-safe.
 const mutexHeaderSize, mutexAlign = 32, 32
 
 func stageMutex(s *stage) error {
@@ -121,19 +121,19 @@ func (m *mutexRing) write(payload []byte) bool {
 		}
 	}
 	if pad > 0 {
-		m.at(position + pad).commit.Swap(0)
-		m.at(position).commit.Swap(mutexPad | pad) // sync(mutex.commit): pairs with receive
+		m.at(position + pad).commit.Set(0)
+		m.at(position).commit.Store(mutexPad | pad) // sync(mutex.commit): pairs with receive
 		position += pad
 	}
-	m.at(position + extent).commit.Swap(0)
+	m.at(position + extent).commit.Set(0)
 	rec, sequence := m.at(position), h.sequence.Load()
 	rec.sequence.Set(sequence)
 	rec.time.Set(0)
 	rec.meta.Set(0)
 	m.data.CopyIn(position&(m.capacity-1)+mutexHeaderSize, payload)
-	rec.commit.Swap(mutexCommitted | uint64(len(payload))) // sync(mutex.commit): pairs with receive
-	h.sequence.Swap(sequence + 1)
-	h.tail.Swap(position + extent)
+	rec.commit.Store(mutexCommitted | uint64(len(payload))) // sync(mutex.commit): pairs with receive
+	h.sequence.Set(sequence + 1)
+	h.tail.Set(position + extent)
 	return true
 }
 
@@ -173,6 +173,6 @@ func (in *mutexInlet) receive(k *checker, n int) error {
 func (m *mutexRing) release() {
 	if m.read != m.position {
 		m.read = m.position
-		m.header.head.Swap(m.position) // sync(mutex.head): pairs with mutexOutlet
+		m.header.head.Store(m.position) // sync(mutex.head): pairs with mutexOutlet
 	}
 }

@@ -264,7 +264,7 @@ func bought(rows []bench.Row) string {
 		what          string
 		with, without key
 	}{
-		{"a biased lock, not a plain one and a locked store for each word", stream("shmbus"), stream("mutex")},
+		{"a biased lock, not a plain one", stream("shmbus"), stream("mutex")},
 		{"membarrier when the bias goes, not a fence in every publish", stream("shmbus"), stream("shmbus-fenced")},
 		{"32 messages in a batch, not one by one", stream("shmbus-batch"), stream("shmbus")},
 		{"no stamp", stream("shmbus"), stream("shmbus").stamped()},
