@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 
@@ -33,8 +34,7 @@ type reading struct {
 }
 
 const (
-	// maxNamed bounds the series: named participants beyond it are counted
-	// with the unnamed ones.
+	// maxNamed bounds the series: named participants beyond it have none.
 	maxNamed = 4000
 	// readTimeout bounds how long a look at the bus waits for its host.
 	readTimeout = 5 * time.Second
@@ -153,7 +153,10 @@ type seat struct {
 	gen       uint32
 }
 
-// participants reports the publishers and subscribers of a topic.
+// participants reports the publishers and subscribers of a topic. Who has a
+// name but no series of its own is not in the sums of the unnamed: it may get
+// them in the next look, and a sum that had it would go back, or have it twice.
+// What gauges say of the unnamed is of it too.
 func (c *Collector) participants(e *exposition, t *bus.TopicStatistics, of *owner) {
 	key := keyOf(t)
 	u := c.unnamed[key]
@@ -164,32 +167,25 @@ func (c *Collector) participants(e *exposition, t *bus.TopicStatistics, of *owne
 	here := make(map[seat]any, len(u.here))
 	for i := range t.Publishers {
 		p := &t.Publishers[i]
-		if name := e.name(p.Name); name != "" {
-			e.publisher(e.descs.publisher, &p.PublisherCounters, e.with(of, "name", name))
-			continue
+		if p.Name == "" {
+			u.ever[0] = true
+			here[seat{true, false, p.Slot, p.Gen}] = p.PublisherCounters
+		} else if own := e.claim(of, strings.ToValidUTF8(p.Name, "\uFFFD")); own != nil {
+			e.publisher(e.descs.publisher, &p.PublisherCounters, own)
 		}
-		u.ever[0] = true
-		here[seat{true, false, p.Slot, p.Gen}] = p.PublisherCounters
 	}
 	var crowd crowd
 	for i := range t.Subscribers {
 		s := &t.Subscribers[i]
 		gates := c.whole && t.GatingSlot == s.Slot && !s.Guest && s.Gating
-		name := e.name(s.Name)
-		if name == "" {
+		if s.Name == "" {
 			u.ever[1] = true
 			here[seat{false, s.Guest, s.Slot, s.Gen}] = &s.SubscriberCounters
 			crowd.add(s, gates)
-			continue
-		}
-		own := e.with(of, "name", name)
-		e.subscriber(e.descs.subscriber, &s.SubscriberCounters, own)
-		e.add(e.descs.lag, float64(s.Lag), e.with(own, "mode", s.Mode.String()))
-		if c.whole {
-			e.add(e.descs.gating, oneIf(gates), own)
-		}
-		if s.MaxLag > 0 {
-			e.add(e.descs.maxLag, float64(s.MaxLag), own)
+		} else if own := e.claim(of, strings.ToValidUTF8(s.Name, "\uFFFD")); own != nil {
+			c.subscriber(e, s, gates, own)
+		} else {
+			crowd.add(s, gates)
 		}
 	}
 	publishers, subscribers := u.sum(here)
@@ -198,7 +194,21 @@ func (c *Collector) participants(e *exposition, t *bus.TopicStatistics, of *owne
 	}
 	if u.ever[1] {
 		e.subscriber(e.descs.subscriber, &subscribers, e.with(of, "name", ""))
+	}
+	if u.ever[1] || crowd.some[0] || crowd.some[1] {
 		crowd.emit(e, e.with(of, "name", ""), c.whole)
+	}
+}
+
+// subscriber reports one that has series of its own.
+func (c *Collector) subscriber(e *exposition, s *ring.SubscriberInfo, gates bool, own *owner) {
+	e.subscriber(e.descs.subscriber, &s.SubscriberCounters, own)
+	e.add(e.descs.lag, float64(s.Lag), e.with(own, "mode", s.Mode.String()))
+	if c.whole {
+		e.add(e.descs.gating, oneIf(gates), own)
+	}
+	if s.MaxLag > 0 {
+		e.add(e.descs.maxLag, float64(s.MaxLag), own)
 	}
 }
 

@@ -1,9 +1,11 @@
 package metrics
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/shmbus/shmbus/bus"
 	"github.com/shmbus/shmbus/bustest"
+	"github.com/shmbus/shmbus/ring"
 )
 
 // family is what a registry gathered, by name.
@@ -213,17 +216,51 @@ func TestLagAndGate(t *testing.T) {
 	}
 }
 
-// TestNamesAreBounded: past the limit the named are counted with the unnamed.
+// TestNamesAreBounded: past the limit the named have no series, and are in no
+// sum that goes back when they get some.
 func TestNamesAreBounded(t *testing.T) {
-	w := newWorld(t)
-	c := NewBusCollector(w.observer)
-	e := &exposition{descs: c.descs, named: 1}
-	if e.name("a") != "a" || e.name("b") != "" || e.name("") != "" || e.folded != 1 {
-		t.Errorf("%+v", e)
+	crowded := func(topic string, named int) bus.TopicStatistics {
+		s := topicOf(topic)
+		for i := range named {
+			p := ring.PublisherInfo{Slot: i, Gen: 1, Name: fmt.Sprintf("p%d", i)}
+			p.Published = 10
+			s.Publishers = append(s.Publishers, p)
+		}
+		s.Subscribers = []ring.SubscriberInfo{{Gen: 1, Name: "audit", Lag: 5}}
+		unnamed := ring.PublisherInfo{Slot: named, Gen: 1}
+		unnamed.Published = 3
+		s.Publishers = append(s.Publishers, unnamed)
+		return s
 	}
-	if n := (&exposition{named: 1}).name("a\xff"); n != "a\uFFFD" {
-		t.Errorf("%q", n)
+	b := crowded("b", maxNamed-1)
+	looks := [][]bus.TopicStatistics{{b}, {crowded("a", 1), b}, {b}} // the last ones of b lose their series, and get them back
+	c, show := shown(true)
+	for i, topics := range looks {
+		show(topics)
+		f := gather(t, c)
+		f.expect(t, 3, "shmbus_publisher_published_messages_total", "topic", "b", "name", "")
+		f.expect(t, float64(len(topics)-1)*2, "shmbus_exporter_folded_participants")
+		if lag := f.find("shmbus_subscriber_lag_messages", "topic", "b", "name", ""); (lag != nil) != (len(topics) > 1) {
+			t.Errorf("look %d: lag of those without series: %v", i, lag)
+		}
+		if got, want := len(f["shmbus_publisher_published_messages_total"].GetMetric()), maxNamed-1+len(topics); got != want {
+			t.Errorf("look %d: %d series of publishers, want %d", i, got, want)
+		}
 	}
+}
+
+// topicOf is a topic with nobody on it.
+func topicOf(name string) bus.TopicStatistics {
+	s := bus.TopicStatistics{Info: bus.TopicInfo{Name: name}}
+	s.Created = time.Unix(1, 0)
+	return s
+}
+
+// shown is a collector that reads what it is shown.
+func shown(whole bool) (*Collector, func([]bus.TopicStatistics)) {
+	var now []bus.TopicStatistics
+	read := func(context.Context) (reading, error) { return reading{&bus.HostInfo{}, now}, nil }
+	return newCollector("test", whole, read), func(topics []bus.TopicStatistics) { now = topics }
 }
 
 // TestLint holds the names to the conventions.

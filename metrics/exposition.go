@@ -2,7 +2,6 @@ package metrics
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
@@ -29,17 +28,15 @@ type exposition struct {
 	folded  int
 }
 
-// name returns the name that a participant is reported under.
-func (e *exposition) name(given string) string {
-	if given == "" {
-		return ""
-	}
+// claim returns the owner of the series of a participant of a topic that has a
+// name, nil if it gets none.
+func (e *exposition) claim(of *owner, name string) *owner {
 	if e.named == 0 {
 		e.folded++
-		return ""
+		return nil
 	}
 	e.named--
-	return strings.ToValidUTF8(given, "\uFFFD") // others wrote it
+	return e.with(of, "name", name)
 }
 
 // with is an owner with one more label.

@@ -129,7 +129,7 @@ func newDescs(bus string) *descs {
 	d.hostMemory = gauge("host_memory_bytes", "Memory of the regions of all topics.")
 	d.hostLimit = gauge("host_memory_limit_bytes", "Most memory the regions of all topics may have together.")
 	d.clients = gauge("host_clients", "Processes connected to the host.")
-	d.folded = gauge("exporter_folded_participants", "Named participants beyond the limit, counted as if they had no name.")
+	d.folded = gauge("exporter_folded_participants", "Named participants beyond the limit, which have no series of their own.")
 
 	fill := func(r *role, prefix string, publishes, subscribes bool, labels ...string) {
 		if publishes {
