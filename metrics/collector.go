@@ -2,7 +2,6 @@ package metrics
 
 import (
 	"context"
-	"strings"
 	"sync"
 	"time"
 
@@ -113,6 +112,10 @@ func (c *Collector) look() *exposition {
 		}
 		c.participants(e, t, of)
 	}
+	for i := range now.topics {
+		t := &now.topics[i]
+		c.guests(e, t, c.root.topic(e.look, t)) // last: names are for those who were given one
+	}
 	e.add(c.descs.folded, float64(e.folded), c.root)
 	c.forget(now.topics)
 	c.root.forget(e.look)
@@ -148,7 +151,6 @@ type unnamed struct {
 // seat is a slot as long as it is granted to the same.
 type seat struct {
 	publisher bool
-	guest     bool
 	slot      int
 	gen       uint32
 }
@@ -167,22 +169,25 @@ func (c *Collector) participants(e *exposition, t *bus.TopicStatistics, of *owne
 	here := make(map[seat]any, len(u.here))
 	for i := range t.Publishers {
 		p := &t.Publishers[i]
-		if p.Name == "" {
+		if name := given(p.Name); name == "" {
 			u.ever[0] = true
-			here[seat{true, false, p.Slot, p.Gen}] = p.PublisherCounters
-		} else if own := e.claim(of, strings.ToValidUTF8(p.Name, "\uFFFD")); own != nil {
+			here[seat{true, p.Slot, p.Gen}] = p.PublisherCounters
+		} else if own := e.claim(of, publishes, name); own != nil {
 			e.publisher(e.descs.publisher, &p.PublisherCounters, own)
 		}
 	}
 	var crowd crowd
 	for i := range t.Subscribers {
 		s := &t.Subscribers[i]
-		gates := c.whole && t.GatingSlot == s.Slot && !s.Guest && s.Gating
-		if s.Name == "" {
+		if s.Guest {
+			continue // see guests
+		}
+		gates := c.whole && t.GatingSlot == s.Slot && s.Gating
+		if name := given(s.Name); name == "" {
 			u.ever[1] = true
-			here[seat{false, s.Guest, s.Slot, s.Gen}] = &s.SubscriberCounters
+			here[seat{false, s.Slot, s.Gen}] = &s.SubscriberCounters
 			crowd.add(s, gates)
-		} else if own := e.claim(of, strings.ToValidUTF8(s.Name, "\uFFFD")); own != nil {
+		} else if own := e.claim(of, subscribes, name); own != nil {
 			c.subscriber(e, s, gates, own)
 		} else {
 			crowd.add(s, gates)

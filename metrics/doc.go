@@ -17,8 +17,9 @@
 //
 // Names begin with shmbus_. Labels are bus, topic, name (given to a publisher or
 // subscriber; "" sums up those without one), mode and reason (closed sets).
-// There is never a pid or a slot. docs/observability.md tells what each series
-// means and what to do when it moves.
+// There is never a pid. A guest, which could say any name, is called guest: and
+// its slot. docs/observability.md tells what each series means and what to do
+// when it moves.
 //
 // Series of a topic include the participants that have left, or died, and never
 // go back while the topic lives. Series with a name end with their owner. Of

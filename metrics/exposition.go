@@ -28,15 +28,26 @@ type exposition struct {
 	folded  int
 }
 
+// What a name is given for: in each role of a topic it is one participant's.
+const (
+	publishes = iota
+	subscribes
+)
+
 // claim returns the owner of the series of a participant of a topic that has a
 // name, nil if it gets none.
-func (e *exposition) claim(of *owner, name string) *owner {
+func (e *exposition) claim(of *owner, role int, name string) *owner {
 	if e.named == 0 {
 		e.folded++
 		return nil
 	}
+	own := e.with(of, "name", name)
+	if own.claimed[role] == e.look {
+		return nil // two have it, of whom one is leaving
+	}
+	own.claimed[role] = e.look
 	e.named--
-	return e.with(of, "name", name)
+	return own
 }
 
 // with is an owner with one more label.

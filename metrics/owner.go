@@ -25,7 +25,8 @@ type owner struct {
 
 	made     time.Time // of a topic
 	children map[label]*owner
-	seen     uint64 // the look that asked for it last
+	seen     uint64    // the look that asked for it last
+	claimed  [2]uint64 // the look in which a publisher, a subscriber had it last
 }
 
 type label struct{ name, value string }
