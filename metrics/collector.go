@@ -12,8 +12,8 @@ import (
 )
 
 // A Collector turns what participants count into series. It implements
-// [prometheus.Collector]. Each Collect reads the shared memory once; several at
-// once take turns.
+// [prometheus.Collector]. Each Collect reads the shared memory once, and waits
+// for a host at most two seconds; several at once take turns.
 type Collector struct {
 	descs *descs
 	whole bool // everybody on the bus, topics included
@@ -35,8 +35,9 @@ type reading struct {
 const (
 	// maxNamed bounds the series: named participants beyond it have none.
 	maxNamed = 4000
-	// readTimeout bounds how long a look at the bus waits for its host.
-	readTimeout = 5 * time.Second
+	// readTimeout bounds how long a look at the bus waits for its host. It ends
+	// well before the scrape does: else that a host is silent goes unreported.
+	readTimeout = 2 * time.Second
 )
 
 // NewCollector returns a collector of what b's own publishers and subscribers
@@ -75,15 +76,16 @@ func (c *Collector) Describe(to chan<- *prometheus.Desc) {
 
 // Collect implements [prometheus.Collector].
 func (c *Collector) Collect(to chan<- prometheus.Metric) {
-	e := c.look()
+	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
+	defer cancel()
+	e := c.look(ctx)
 	e.metrics(func(m prometheus.Metric) { to <- m })
 	c.done(e)
 }
 
-// look reads the bus; done follows.
-func (c *Collector) look() *exposition {
-	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
-	defer cancel()
+// look reads the bus; done follows. What is not read when ctx ends is reported
+// as what has no host.
+func (c *Collector) look(ctx context.Context) *exposition {
 	now, err := c.read(ctx)
 	c.mu.Lock()
 	defer c.mu.Unlock()

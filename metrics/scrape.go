@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"compress/gzip"
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/expfmt"
@@ -52,7 +54,9 @@ func (s *scraper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		plain(w, http.StatusInternalServerError, err.Error())
 		return
 	}
-	e := s.collector.look()
+	ctx, cancel := context.WithTimeout(r.Context(), lookTime(r.Header))
+	defer cancel()
+	e := s.collector.look(ctx)
 	defer s.collector.done(e)
 	e.sort()
 	format := expfmt.NegotiateAccept(r.Header, expfmt.DefaultOpenMetricsAcceptedFormats()...)
@@ -84,6 +88,16 @@ func (s *scraper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		s.log("sending metrics", err)
 	}
+}
+
+// lookTime is how long a look at the bus may take: readTimeout, and three
+// quarters of the time after which the scraper gives up, if it says so.
+func lookTime(h http.Header) time.Duration {
+	patience, err := strconv.ParseFloat(h.Get("X-Prometheus-Scrape-Timeout-Seconds"), 64)
+	if most := patience * 3 / 4; err == nil && most > 0 && most < readTimeout.Seconds() {
+		return time.Duration(most * float64(time.Second))
+	}
+	return readTimeout
 }
 
 // own writes what the collector found.
