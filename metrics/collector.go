@@ -2,7 +2,7 @@ package metrics
 
 import (
 	"context"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,11 +19,14 @@ type Collector struct {
 	whole bool // everybody on the bus, topics included
 	read  func(context.Context) (reading, error)
 
-	mu      sync.Mutex
+	// turn is taken for reading and what is made of it: a reading that is made
+	// something of after a later one would bring back who has left.
+	turn    chan struct{}
 	unnamed map[unnamedKey]*unnamed // what unnamed participants that left had counted
 	root    *owner
 	looks   uint64
-	spare   *exposition // memory for the next look
+
+	spare atomic.Pointer[exposition] // memory for the next look
 }
 
 // reading is one look at a bus.
@@ -64,7 +67,10 @@ func NewBusCollector(o *bus.Observer) *Collector {
 }
 
 func newCollector(name string, whole bool, read func(context.Context) (reading, error)) *Collector {
-	return &Collector{descs: newDescs(name), whole: whole, read: read, unnamed: map[unnamedKey]*unnamed{}, root: newRoot(name)}
+	return &Collector{
+		descs: newDescs(name), whole: whole, read: read,
+		turn: make(chan struct{}, 1), unnamed: map[unnamedKey]*unnamed{}, root: newRoot(name),
+	}
 }
 
 // Describe implements [prometheus.Collector].
@@ -83,29 +89,25 @@ func (c *Collector) Collect(to chan<- prometheus.Metric) {
 	c.done(e)
 }
 
-// look reads the bus; done follows. What is not read when ctx ends is reported
-// as what has no host.
+// look reads the bus when it is its turn; done follows. What is not read when
+// ctx ends is reported as what has no host.
 func (c *Collector) look(ctx context.Context) *exposition {
+	e := c.blank()
+	select {
+	case c.turn <- struct{}{}:
+		defer func() { <-c.turn }()
+	case <-ctx.Done():
+		c.up(e, nil)
+		return e
+	}
 	now, err := c.read(ctx)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	e := c.spare
-	if c.spare = nil; e == nil {
-		e = &exposition{descs: c.descs, samples: make([][]sample, len(c.descs.all))}
-	}
 	c.looks++
-	e.root, e.look, e.named, e.folded = c.root, c.looks, maxNamed, 0
-	if c.whole {
-		up := 0.0
-		if err == nil && now.host != nil {
-			up = 1
-			e.host(now.host)
-		}
-		e.add(c.descs.up, up, c.root)
-	}
+	e.look = c.looks
 	if err != nil {
+		c.up(e, nil)
 		return e // the unnamed stay as they are
 	}
+	c.up(e, now.host)
 	for i := range now.topics {
 		t := &now.topics[i]
 		of := c.root.topic(e.look, t)
@@ -124,12 +126,31 @@ func (c *Collector) look(ctx context.Context) *exposition {
 	return e
 }
 
+// blank returns an exposition with nothing in it.
+func (c *Collector) blank() *exposition {
+	e := c.spare.Swap(nil) // sync(spare): pairs with done
+	if e == nil {
+		e = &exposition{descs: c.descs, samples: make([][]sample, len(c.descs.all))}
+	}
+	e.root, e.look, e.named, e.folded = c.root, 0, maxNamed, 0
+	return e
+}
+
+// up reports the host, nil if none answers.
+func (c *Collector) up(e *exposition, host *bus.HostInfo) {
+	if !c.whole {
+		return
+	}
+	e.add(c.descs.up, oneIf(host != nil), c.root)
+	if host != nil {
+		e.host(host)
+	}
+}
+
 // done takes back what look returned.
 func (c *Collector) done(e *exposition) {
 	e.clear()
-	c.mu.Lock()
-	c.spare = e
-	c.mu.Unlock()
+	c.spare.Store(e) // sync(spare): pairs with blank
 }
 
 // unnamedKey is a topic: one that was made again under its name is another.

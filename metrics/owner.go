@@ -13,8 +13,8 @@ import (
 // owner is whom samples are of: their labels, made once and kept from one look
 // to the next. A topic with hundreds of subscribers has thousands of samples.
 //
-// Owners are a tree: with adds a label. Whom they are and since when never changes; the rest
-// belongs to whoever holds Collector.mu.
+// Owners are a tree: with adds a label. Whom they are and since when never
+// changes; the rest belongs to whose Collector.turn it is.
 type owner struct {
 	labels  []*dto.LabelPair // sorted by name
 	text    string           // the same as text formats have it, without the closing brace

@@ -8,11 +8,15 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/shmbus/shmbus/bus"
+	"github.com/shmbus/shmbus/ring"
 )
 
 // TestSilentHost: before the scraper gives up, a host that does not answer is
@@ -40,6 +44,61 @@ func TestSilentHost(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestTakingTurns: of two scrapes at once none makes anything of a reading that
+// is older than the other's.
+func TestTakingTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		here, left := topicOf("orders"), topicOf("orders")
+		here.Publishers = []ring.PublisherInfo{{Gen: 1}}
+		here.Publishers[0].Published = 1000
+		readings := make(chan bus.TopicStatistics, 4)
+		held := make(chan struct{})
+		calls := 0
+		c := newCollector("test", true, nil)
+		c.read = func(context.Context) (reading, error) {
+			calls++
+			now := <-readings
+			if calls == 2 {
+				<-held // behind its reading
+			}
+			return reading{&bus.HostInfo{}, []bus.TopicStatistics{now}}, nil
+		}
+		published := func(ctx context.Context) float64 {
+			e := c.look(ctx)
+			defer c.done(e)
+			if list := e.samples[c.descs.publisher.publisher[0].index]; len(list) == 1 {
+				return list[0].value
+			}
+			return -1
+		}
+		for _, r := range []bus.TopicStatistics{here, here, left, left} {
+			readings <- r
+		}
+		published(t.Context())
+		var both sync.WaitGroup
+		both.Go(func() { published(t.Context()) })
+		synctest.Wait()
+		both.Go(func() { published(t.Context()) })
+		synctest.Wait()
+		if calls != 2 {
+			t.Errorf("%d readings, want the third to wait for the second", calls)
+		}
+		// Who does not get the turn in time says so.
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		e := c.look(ended)
+		if up := e.samples[c.descs.up.index]; len(up) != 1 || up[0].value != 0 {
+			t.Errorf("without a turn: %v", up)
+		}
+		c.done(e)
+		close(held)
+		both.Wait()
+		if got := published(t.Context()); got != 1000 {
+			t.Errorf("the publisher that left had published 1000 messages, not %v", got)
+		}
+	})
 }
 
 // TestShippedTimeout: Prometheus as we ship it waits longer than we do.
