@@ -114,6 +114,31 @@ func TestServeOnUnixSocket(t *testing.T) {
 	}
 }
 
+// TestCloseTwice: a second Close leaves the socket of the next listener alone.
+func TestCloseTwice(t *testing.T) {
+	address := "unix:" + filepath.Join(bustest.Dir(t), "s")
+	l, err := Listen(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	next, err := Listen(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer next.Close()
+	if err := l.Close(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the second Close: %v, want %v", err, net.ErrClosed)
+	}
+	c, err := net.Dial("unix", next.Addr().String())
+	if err != nil {
+		t.Fatal("the next one cannot be reached:", err)
+	}
+	_ = c.Close()
+}
+
 // TestListenErrors: bad addresses say what is wrong with them, and nobody's
 // file is touched.
 func TestListenErrors(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 )
 
@@ -76,7 +77,7 @@ func listenUnix(path string) (net.Listener, error) {
 		_ = os.Remove(private)
 		return nil, cannotListen(path, err)
 	}
-	return &unixListener{l, path}, nil
+	return &unixListener{UnixListener: l, path: path}, nil
 }
 
 // cannotListen says why in terms of the path that was asked for: err is about
@@ -114,18 +115,25 @@ func removeStale(path string) error {
 }
 
 // unixListener goes by the name that its socket has now, and removes it when it
-// is closed.
+// is closed first: later the name may be the next listener's.
 type unixListener struct {
 	*net.UnixListener
-	path string
+	path   string
+	closed sync.Once
 }
 
 func (l *unixListener) Addr() net.Addr { return &net.UnixAddr{Name: l.path, Net: "unix"} }
 
+// Close is [net.Listener]'s. The socket goes while it still listens, for then
+// nobody else can have put theirs there.
 func (l *unixListener) Close() error {
-	err := l.UnixListener.Close()
-	if e := os.Remove(l.path); e != nil && !errors.Is(e, fs.ErrNotExist) && err == nil {
-		err = e
-	}
+	err := fmt.Errorf("metrics: %w", net.ErrClosed)
+	l.closed.Do(func() {
+		removed := os.Remove(l.path)
+		if errors.Is(removed, fs.ErrNotExist) {
+			removed = nil
+		}
+		err = errors.Join(l.UnixListener.Close(), removed)
+	})
 	return err
 }
