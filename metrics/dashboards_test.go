@@ -128,6 +128,40 @@ func TestAlerts(t *testing.T) {
 	run(t, tool, "check", "config", "--syntax-only", "../dashboards/prometheus.yml")
 }
 
+// TestBothHistograms: what asks for latencies asks for classic buckets and for
+// native histograms, whichever Prometheus has.
+func TestBothHistograms(t *testing.T) {
+	queries := dashboardQueries(t)
+	queries["ShmbusLatencyHigh"] = latencyAlert(t)
+	n := 0
+	for where, q := range queries {
+		if !strings.Contains(q, "_latency_seconds") {
+			continue
+		}
+		n++
+		if classic, native, ok := strings.Cut(q, " or "); !ok || !strings.Contains(classic, "_latency_seconds_bucket") || !regexp.MustCompile(`_latency_seconds[{\[]`).MatchString(native) {
+			t.Errorf("%s asks for one kind of histogram: %s", where, q)
+		}
+	}
+	if n < 6 {
+		t.Errorf("only %d queries for latencies", n)
+	}
+}
+
+// latencyAlert is the expression of ShmbusLatencyHigh.
+func latencyAlert(t *testing.T) string {
+	t.Helper()
+	raw, err := os.ReadFile("../dashboards/alerts.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`alert: ShmbusLatencyHigh\n\s+expr: (.+)`).FindSubmatch(raw)
+	if found == nil {
+		t.Fatal("no ShmbusLatencyHigh")
+	}
+	return string(found[1])
+}
+
 // TestManual: every series is explained.
 func TestManual(t *testing.T) {
 	manual, err := os.ReadFile("../docs/observability.md")
