@@ -41,6 +41,8 @@ const (
 //	GET /metrics   text, OpenMetrics or protobuf, as the scraper asks
 //	GET /healthz   200 while the process serves
 //	GET /readyz    200 if the bus has a host that answers, 503 and the reason if not
+//
+// Over a loopback address it answers 403 unless the Host header names loopback.
 func Handler(o *bus.Observer, options Options) http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
@@ -73,7 +75,7 @@ func Handler(o *bus.Observer, options Options) http.Handler {
 		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
-	return mux
+	return guarded(mux)
 }
 
 func plain(w http.ResponseWriter, status int, text string) {
