@@ -218,13 +218,13 @@ func (c *Collector) participants(e *exposition, t *bus.TopicStatistics, of *owne
 	}
 	publishers, subscribers := u.sum(here)
 	if u.ever[0] {
-		e.publisher(e.descs.publisher, &publishers, e.with(of, "name", ""))
+		e.publisher(e.descs.publisher, &publishers, e.with(of, participantLabel, ""))
 	}
 	if u.ever[1] {
-		e.subscriber(e.descs.subscriber, &subscribers, e.with(of, "name", ""))
+		e.subscriber(e.descs.subscriber, &subscribers, e.with(of, participantLabel, ""))
 	}
 	if u.ever[1] || crowd.some[0] || crowd.some[1] {
-		crowd.emit(e, e.with(of, "name", ""), c.whole)
+		crowd.emit(e, e.with(of, participantLabel, ""), c.whole)
 	}
 }
 

@@ -41,7 +41,7 @@ func (e *exposition) claim(of *owner, role int, name string) *owner {
 		e.folded++
 		return nil
 	}
-	own := e.with(of, "name", name)
+	own := e.with(of, participantLabel, name)
 	if own.claimed[role] == e.look {
 		return nil // two have it, of whom one is leaving
 	}

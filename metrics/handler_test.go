@@ -51,6 +51,34 @@ func TestFormats(t *testing.T) {
 	}
 }
 
+// TestCreated: of a topic it is known since when it counts, of participants it
+// is not, in every format and in a registry.
+func TestCreated(t *testing.T) {
+	w := newWorld(t)
+	w.publish(t, w.publisher(t, "orders", "desk"), 3)
+	w.publisher(t, "orders", "")
+	w.subscriber(t, "orders", bus.SubscriberConfig{Name: "audit"})
+	_, _, body := get(t, Handler(w.observer, Options{}), "/metrics", "application/openmetrics-text; version=1.0.0")
+	for line := range strings.Lines(body) {
+		if series, _, _ := strings.Cut(line, "{"); strings.HasSuffix(series, "_created") && !strings.HasPrefix(series, "shmbus_topic_") {
+			t.Errorf("it says %s", line)
+		}
+	}
+	for name, family := range gather(t, NewBusCollector(w.observer)) {
+		for _, m := range family.GetMetric() {
+			stamp := m.GetCounter().GetCreatedTimestamp()
+			if h := m.GetHistogram(); h != nil {
+				stamp = h.GetCreatedTimestamp()
+			} else if m.GetCounter() == nil {
+				continue
+			}
+			if (stamp != nil) != strings.HasPrefix(name, "shmbus_topic_") {
+				t.Errorf("%s is created %v", name, stamp)
+			}
+		}
+	}
+}
+
 // TestHealth: healthy while it serves, ready while there is a host.
 func TestHealth(t *testing.T) {
 	w := newWorld(t)

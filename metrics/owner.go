@@ -31,6 +31,9 @@ type owner struct {
 
 type label struct{ name, value string }
 
+// participantLabel is the label that says whose a series of a topic is.
+const participantLabel = "name"
+
 // newRoot is the owner that all others are made of.
 func newRoot(bus string) *owner {
 	root := &owner{children: map[label]*owner{}}
@@ -51,13 +54,17 @@ func (o *owner) with(look uint64, name, value string) *owner {
 	return child
 }
 
-// grow makes o with one more label.
+// grow makes o with one more label. Since when a participant counts nobody
+// writes down: it is not since the topic's beginning.
 func (o *owner) grow(name, value string) *owner {
 	i := 0
 	for i < len(o.labels) && o.labels[i].GetName() < name {
 		i++
 	}
-	child := &owner{created: o.created, since: o.since, stamp: o.stamp}
+	child := &owner{}
+	if name != participantLabel {
+		child.created, child.since, child.stamp = o.created, o.since, o.stamp
+	}
 	child.labels = append(child.labels, o.labels[:i]...)
 	child.labels = append(child.labels, &dto.LabelPair{Name: &name, Value: &value})
 	child.labels = append(child.labels, o.labels[i:]...)
