@@ -91,7 +91,9 @@ type Process struct {
 }
 
 // Spawn starts a registered program as a process of its own, with b's
-// directory as its bus. It is killed when the test ends.
+// directory as its bus. It is killed when the test ends. The test fails if no
+// program of the name is registered, or if it runs in a child itself, since
+// TestMain did not call [Main]: such children would spawn children for ever.
 func Spawn(t testing.TB, b *Bus, program string, args ...string) *Process {
 	t.Helper()
 	return SpawnIn(t, b.Dir, program, args...)
@@ -100,6 +102,12 @@ func Spawn(t testing.TB, b *Bus, program string, args ...string) *Process {
 // SpawnIn is Spawn for a directory in which this process has no handle.
 func SpawnIn(t testing.TB, dir, program string, args ...string) *Process {
 	t.Helper()
+	if programs[program] == nil {
+		t.Fatalf("bustest: no program %q is registered: call bustest.Register and bustest.Main in TestMain", program)
+	}
+	if name := os.Getenv(programVariable); name != "" {
+		t.Fatalf("bustest: this process was spawned for %q and runs the tests instead: call bustest.Main in TestMain, before m.Run", name)
+	}
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

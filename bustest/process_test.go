@@ -29,6 +29,7 @@ func TestMain(m *testing.M) {
 		}
 		return nil
 	})
+	Register("quiet", func(context.Context, *Child) error { return nil })
 	Main(m)
 }
 
