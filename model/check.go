@@ -88,7 +88,8 @@ func (m *machine) trueEnd(s *state) (end, seq int) {
 	}
 }
 
-// checkConsumer wants a consumer that waits to have read everything.
+// checkConsumer wants a consumer that waits to have read everything, and to be
+// attached.
 func (m *machine) checkConsumer(s *state, c, end, seq int) string {
 	p := &s.proc[m.subscriber(c)]
 	name, at := m.name(m.subscriber(c)), int(p.tail)
@@ -97,6 +98,8 @@ func (m *machine) checkConsumer(s *state, c, end, seq int) string {
 	}
 	w := s.mem[m.unit(at)]
 	switch {
+	case !m.sc.Subscribers[c].Lossy && !m.holds(s, c):
+		return fmt.Sprintf("lost wake-up: %s is detached and waits for ever", name)
 	case isBusy(w, at):
 		return fmt.Sprintf("deadlock: %s waits for the claim at %d", name, at)
 	case at != end:

@@ -70,12 +70,16 @@ func (m *machine) gates(n int) bool {
 
 // gated is Consumer.gated. Host and publisher each take a gate away for good,
 // so the two looks of an exclusive ring may be one step.
-func (m *machine) gated() bool {
-	p, c := m.me(), m.who()
+func (m *machine) gated() bool { return m.holds(&m.s, m.who()) }
+
+// holds reports whether subscriber c, who writes none of these words, holds
+// publishers back.
+func (m *machine) holds(s *state, c int) bool {
+	p := &s.proc[m.subscriber(c)]
 	if m.sc.Exclusive {
-		return m.load(wGateNum+c) == int(p.epoch) && m.load(wGateGen+c) != int(p.epoch)
+		return s.mem[wGateNum+c] == uint16(p.epoch) && s.mem[wGateGen+c] != uint16(p.epoch)
 	}
-	return m.load(wGateGen+c) == int(p.gen)
+	return s.mem[wGateGen+c] == uint16(p.gen)
 }
 
 // The host's side, announce: first the end, as of some moment of the call.

@@ -209,8 +209,12 @@ func stepHostUngate(m *machine) {
 func stepHostUngateBit(m *machine) {
 	p := m.me()
 	m.ungate(int(p.b)-len(m.sc.Publishers), false)
-	m.goes(hFree)
-	if p.d == 1 {
+	switch {
+	case p.d == 0:
+		m.goes(hFree)
+	case m.has(DetachWithoutWake):
+		m.hostDone()
+	default:
 		m.goes(hBump)
 	}
 }

@@ -84,6 +84,7 @@ const (
 	DetachCheckBeforeRead
 	GateBitFirst
 	UngateWithoutGeneration
+	DetachWithoutWake
 	TakeOverLeavesLock
 	TakeOverWithoutWake
 	AnnounceWithoutBarrier

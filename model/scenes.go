@@ -361,7 +361,7 @@ var hostScenes = []Scene{
 		Publishers: publishers(singly(2, 2), singly(1)), Subscribers: reliable(1), Detach: []int{0}, Attach: []Attach{{0, true}},
 	},
 	{
-		Name: "detach: while it sleeps", Units: 4, Fraction: 1, Block: 2, Unread: []int{1}, Bias: 1, Park: true, HostKills: 1,
+		Name: "detach: while it sleeps", Quick: true, Units: 4, Fraction: 1, Block: 2, Unread: []int{1}, Bias: 1, Park: true, HostKills: 1,
 		Publishers: publishers(singly(1, 1, 1)), Subscribers: reliable(1), Detach: []int{0},
 	},
 	{
