@@ -30,12 +30,22 @@ func stepBehindClaimed(m *machine) {
 	m.place()
 }
 
+// number is gateOf: the gate number of subscriber n, or 0 if it is dropped,
+// which the one publisher itself has written.
+func (m *machine) number(n int) int {
+	number := m.load(wGateNum + n)
+	m.say("gate number of S%d = %d", n, number)
+	if number == m.load(wGateGen+n) {
+		return 0
+	}
+	return number
+}
+
 // exclusiveGate is a gate of gatingCursor: first its number.
 func (m *machine) exclusiveGate(n int) {
 	p := m.me()
-	number := m.load(wGateNum + n)
-	m.say("gate number of S%d = %d", n, number)
-	if number == 0 || number == m.load(wGateGen+n) {
+	number := m.number(n)
+	if number == 0 {
 		p.c &^= 1 << n
 		m.nextGate()
 		return
@@ -51,14 +61,51 @@ func stepCursorRead(m *machine) {
 	cursor := m.load(wCursor + n)
 	switch {
 	case int(p.tail)-cursor > m.sc.Units || cursor > int(p.tail):
-		m.say("cursor %d of S%d is not within the last lap: its gate is dropped", cursor, n)
-		m.store(wGateGen+n, int(p.view))
+		m.say("cursor %d of S%d is not within the last lap", cursor, n)
+		m.drop(n, int(p.view))
 	case cursor < int(p.b):
 		m.say("cursor of S%d = %d", n, cursor)
-		p.b, p.d = uint8(cursor), uint8(n)
+		p.b, p.d, p.number = uint8(cursor), uint8(n), p.view
 	}
 	p.view = 0
 	m.nextGate()
+}
+
+// stepLagNumber and stepLagSequence are detachLaggards for the subscriber
+// before c.
+func stepLagNumber(m *machine) {
+	p := m.me()
+	p.number = uint8(m.number(int(p.c) - 1))
+	m.goes(pLagSequence)
+}
+
+func stepLagSequence(m *machine) {
+	p := m.me()
+	n := int(p.c) - 1
+	lag := int(p.seq) - m.load(wCursorSeq+n)
+	if lag <= m.sc.Subscribers[n].MaxLag {
+		p.number = 0
+		m.goes(pLag)
+		return
+	}
+	m.say("S%d lags %d messages", n, lag)
+	p.d, p.next = uint8(n), pLag
+	m.goes(pUngate)
+}
+
+// drop is dropGate. Whoever has the number must have deserved it where it
+// began: it did not come later to be nearer than that.
+func (m *machine) drop(n, number int) {
+	if number == 0 {
+		return
+	}
+	p, began := m.me(), &m.s.since[n]
+	_, end := m.room()
+	if number == int(began.number) && int(p.seq)-int(began.seq) <= m.sc.Subscribers[n].MaxLag && int(began.position)+m.sc.Units >= end {
+		m.wrong("drops the gate of S%d, which began at %d, sequence %d, and is not behind", n, began.position, began.seq)
+	}
+	m.say("drops gate number %d of S%d", number, n)
+	m.store(wGateGen+n, number)
 }
 
 // gates reports whether the gate of a subscriber counts, for whoever looks at
@@ -236,6 +283,7 @@ func stepNumber(m *machine) {
 		p.first = uint8(m.load(wGateEpoch) + 1)
 	}
 	m.say("gate number of S%d = %d", p.a, p.first)
+	m.s.since[p.a] = tenure{p.first, p.stored, p.c}
 	m.store(wGateNum+int(p.a), int(p.first))
 	m.goes(xBit)
 	if m.has(EpochBeforeBit) {

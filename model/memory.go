@@ -108,7 +108,8 @@ type process struct {
 	first, count                 uint8 // sequences given in this entry
 	bell, pendingBell, spaceBell uint8 // 1 + doorbells as read before sleeping; 0: not read
 	sleepsSeen, spaceSeen        uint8
-	view                         uint8 // message handed out but not confirmed, + 1; exclusive publisher: a gate's number
+	view                         uint8 // message handed out but not confirmed, + 1; exclusive publisher: number of the gate it looks at
+	number                       uint8 // exclusive publisher: of the gate that it may drop
 	fresh, held                  uint8 // stores of the last step; stores in the buffer
 	buffer                       [bufferSize]store
 }
@@ -148,7 +149,11 @@ type state struct {
 	log      [maxSequence]uint8 // ghost: what each sequence was: message + 1, or abortedMark
 	acked    uint16             // ghost: sequences whose publisher was told so
 	start    [maxSubscribers]uint8
+	since    [maxSubscribers]tenure // ghost, exclusive: by subscriber slot
 }
+
+// tenure is where the holder of a gate number began.
+type tenure struct{ number, position, seq uint8 }
 
 const abortedMark = 32
 
@@ -201,12 +206,15 @@ func (s *state) encode(m *machine, b []byte) []byte {
 	}
 	b = append(b, s.kills, s.hosts, s.stops, s.quits, s.granted, s.detached, byte(s.acked), byte(s.acked>>8))
 	b = append(b, s.start[:]...)
+	for _, t := range s.since {
+		b = append(b, t.number, t.position, t.seq)
+	}
 	b = append(b, s.log[:]...)
 	for i := range m.n {
 		p := &s.proc[i]
 		b = append(b, p.pc, p.status, p.gen, p.op, p.item, p.flags, p.next, p.fenced,
 			p.tail, p.seq, p.stored, p.claimed, p.limit, p.soft, p.epoch, p.a, p.b, p.c, p.d, p.first, p.count,
-			p.bell, p.pendingBell, p.spaceBell, p.sleepsSeen, p.spaceSeen, p.view, p.fresh, p.held)
+			p.bell, p.pendingBell, p.spaceBell, p.sleepsSeen, p.spaceSeen, p.view, p.number, p.fresh, p.held)
 		for _, e := range p.buffer[:p.held] {
 			b = append(b, e.addr, byte(e.val), byte(e.val>>8))
 		}
@@ -228,13 +236,17 @@ func (s *state) decode(m *machine, b []byte) []byte {
 	s.acked = uint16(b[6]) | uint16(b[7])<<8
 	b = b[8:]
 	b = b[copy(s.start[:], b):]
+	for c := range s.since {
+		s.since[c] = tenure{b[0], b[1], b[2]}
+		b = b[3:]
+	}
 	b = b[copy(s.log[:], b):]
 	for i := range m.n {
 		p := &s.proc[i]
 		*p = process{}
 		for k, f := range [...]*uint8{&p.pc, &p.status, &p.gen, &p.op, &p.item, &p.flags, &p.next, &p.fenced,
 			&p.tail, &p.seq, &p.stored, &p.claimed, &p.limit, &p.soft, &p.epoch, &p.a, &p.b, &p.c, &p.d, &p.first, &p.count,
-			&p.bell, &p.pendingBell, &p.spaceBell, &p.sleepsSeen, &p.spaceSeen, &p.view, &p.fresh, &p.held} {
+			&p.bell, &p.pendingBell, &p.spaceBell, &p.sleepsSeen, &p.spaceSeen, &p.view, &p.number, &p.fresh, &p.held} {
 			*f = b[k]
 		}
 		b = b[processBytes:]
@@ -246,4 +258,4 @@ func (s *state) decode(m *machine, b []byte) []byte {
 	return b
 }
 
-const processBytes = 29
+const processBytes = 30

@@ -93,5 +93,6 @@ const (
 	EpochBeforeBit
 	NoLookBehindClaimed
 	ClaimedWithoutFence
+	NumberLast
 	mutations // how many
 )

@@ -137,6 +137,7 @@ func (m *machine) initial() *state {
 		if sc.Exclusive {
 			p.epoch = uint8(firstNumber + c)
 			s.mem[wGateNum+c] = uint16(p.epoch)
+			s.since[c] = tenure{p.epoch, uint8(start), 0}
 			continue
 		}
 		s.mem[wGateGen+c] = 1

@@ -31,6 +31,14 @@ var exclusiveScenes = []Scene{
 		Publishers: publishers(singly(1, 1, 1)), Subscribers: reliable(1), Detach: []int{0}, Attach: []Attach{{0, true}},
 	},
 	{
+		Name: "exclusive: lag, detached, attached again", Quick: true, Units: 4, Fraction: 1, Block: 2, Unread: []int{1}, Bias: 1, Exclusive: true,
+		Publishers: publishers(singly(1, 1, 1)), Subscribers: []Subscriber{{MaxLag: 1}}, Detach: []int{0}, Attach: []Attach{{0, false}},
+	},
+	{
+		Name: "exclusive: full, detached, attached again", Quick: true, Units: 4, Fraction: 1, Block: 2, Unread: []int{1, 1, 1}, Bias: 1, Exclusive: true,
+		Publishers: publishers(singly(1, 1)), Subscribers: []Subscriber{{MaxLag: 8}}, Detach: []int{0}, Attach: []Attach{{0, false}},
+	},
+	{
 		Name: "exclusive: park", Units: 4, Fraction: 1, Block: 2, Unread: []int{1}, Bias: 1, Exclusive: true, Park: true,
 		Publishers: publishers(singly(1, 1, 1)), Subscribers: []Subscriber{{Absent: true}}, Attach: []Attach{{0, true}},
 	},
@@ -47,4 +55,6 @@ var exclusiveMutants = []Mutant{
 	{Mutation: EpochNotBumped, Name: "EpochNotBumped, exclusive", What: "the gate epoch stays as it is", Scene: "exclusive: at the oldest"},
 	{Mutation: KeepLimit, Name: "KeepLimit, exclusive", What: "a publisher keeps its limit when the epoch is new", Scene: "exclusive: at the oldest"},
 	{Mutation: CursorAfterGate, Name: "CursorAfterGate, exclusive", What: "the cursor is stored after the gate bit", Scene: "exclusive: at the oldest"},
+	{Mutation: NumberLast, Name: "NumberLast", What: "exclusive: a publisher reads a laggard's gate number behind how far it lags", Scene: "exclusive: lag, detached, attached again"},
+	{Mutation: NumberLast, Name: "NumberLast, full", What: "exclusive: likewise where the ring is full", Scene: "exclusive: full, detached, attached again"},
 }

@@ -60,7 +60,7 @@ func stepGates(m *machine) { m.readGates() }
 
 func (m *machine) readGates() {
 	p := m.me()
-	p.c, p.b, p.d = uint8(m.load(wGates)), p.tail, noSlot
+	p.c, p.b, p.d, p.number = uint8(m.load(wGates)), p.tail, noSlot, 0
 	m.say("gates = %#x", p.c)
 	m.nextGate()
 }
@@ -75,10 +75,10 @@ func (m *machine) nextGate() {
 	_, end := m.room()
 	switch {
 	case int(p.limit) >= end:
-		p.a, p.b, p.d = 0, 0, 0
+		p.a, p.b, p.d, p.number = 0, 0, 0, 0
 		m.makeRoom()
 	case p.d == noSlot || p.a < p.b || m.sc.Subscribers[p.d].MaxLag == 0:
-		p.a, p.b, p.d = 0, 0, 0
+		p.a, p.b, p.d, p.number = 0, 0, 0, 0
 		m.full()
 	default:
 		m.say("detaches S%d, which may not hold the topic up", p.d)
@@ -114,20 +114,34 @@ func stepCursor(m *machine) {
 	m.nextGate()
 }
 
-// The two steps of ungate.
+// The two steps of ungate. The one publisher of an exclusive ring writes only
+// its own word.
 func stepUngate(m *machine) {
-	if m.locked() {
-		m.ungate(int(m.me().d), true)
+	p := m.me()
+	switch n := int(p.d); {
+	case m.sc.Exclusive:
+		if m.has(NumberLast) {
+			p.number = uint8(m.number(n))
+		}
+		m.drop(n, int(p.number))
+		p.number = 0
+		m.ungated()
+	case m.locked():
+		m.ungate(n, true)
 		m.goes(pUngateBit)
 	}
 }
 
-func stepUngateBit(m *machine) {
+func (m *machine) ungated() {
 	p := m.me()
+	m.goes(p.next)
+	p.next = 0
+}
+
+func stepUngateBit(m *machine) {
 	if m.locked() {
-		m.ungate(int(p.d), false)
-		m.goes(p.next)
-		p.next = 0
+		m.ungate(int(m.me().d), false)
+		m.ungated()
 	}
 }
 
@@ -172,6 +186,13 @@ func stepLag(m *machine) {
 	p.c++
 	most := m.sc.Subscribers[n].MaxLag
 	if most == 0 || m.load(wGates)>>n&1 == 0 {
+		return
+	}
+	if m.sc.Exclusive {
+		m.goes(pLagNumber)
+		if m.has(NumberLast) {
+			m.goes(pLagSequence)
+		}
 		return
 	}
 	if lag := int(p.seq) - m.load(wCursorSeq+n); lag > most {

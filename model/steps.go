@@ -43,9 +43,11 @@ const (
 	pSpaceSleep
 	pSpaceAsleep
 	pSpaceSpin
-	pNewGates // this one and the next two: exclusive
+	pNewGates // this one and the next four: exclusive
 	pCursorRead
 	pBehindClaimed
+	pLagNumber
+	pLagSequence
 
 	cNext
 	cRead
@@ -137,6 +139,7 @@ var steps = [stepCountAll]struct {
 	pSpacePending: {"space, pending", stepSpacePending}, pSpaceCommit: {"space, claim", stepSpaceCommit}, pSpaceBells: {"space, late bells", stepSpaceBells}, pSpaceSleep: {"space, sleep", stepSpaceSleep},
 	pSpaceAsleep: {"asleep for space", stepAsleep}, pSpaceSpin: {"space, spin", stepSpaceSpin},
 	pNewGates: {"new gates", stepNewGates}, pCursorRead: {"cursor behind its number", stepCursorRead}, pBehindClaimed: {"behind claimed", stepBehindClaimed},
+	pLagNumber: {"laggards, number", stepLagNumber}, pLagSequence: {"laggards, sequence", stepLagSequence},
 
 	cNext: {"next", stepConsume}, cRead: {"read", stepRead}, cBroken: {"broken", stepBroken}, cFields: {"fields", stepFields}, cView: {"view", stepView},
 	cSpace: {"space sleeps", stepCursorSpace}, cSpaceRing: {"ring space", stepSpaceRing}, cSpaceWake: {"ring space, wake", stepSpaceWake},
