@@ -90,6 +90,9 @@ func stepGrant(m *machine) {
 		return
 	}
 	m.store(wGateGen+int(p.a), int(p.d))
+	if !m.has(EpochNotBumped) {
+		m.store(wGateEpoch, m.load(wGateEpoch)+1)
+	}
 	m.goes(aGate)
 }
 
@@ -100,9 +103,6 @@ func stepGate(m *machine) {
 	}
 	m.s.mem[wGates] |= 1 << p.a
 	m.say("gate of S%d is closed", p.a)
-	if !m.has(EpochNotBumped) {
-		m.store(wGateEpoch, m.load(wGateEpoch)+1)
-	}
 	if m.has(CursorAfterGate) {
 		m.setCursor()
 	}

@@ -30,52 +30,11 @@ func stepBehindClaimed(m *machine) {
 	m.place()
 }
 
-// number is gateOf: the gate number of subscriber n, or 0 if it is dropped,
-// which the one publisher itself has written.
-func (m *machine) number(n int) int {
-	number := m.load(wGateNum + n)
-	m.say("gate number of S%d = %d", n, number)
-	if number == m.load(wGateGen+n) {
-		return 0
-	}
-	return number
-}
-
-// exclusiveGate is a gate of gatingCursor: first its number.
-func (m *machine) exclusiveGate(n int) {
-	p := m.me()
-	number := m.number(n)
-	if number == 0 {
-		p.c &^= 1 << n
-		m.nextGate()
-		return
-	}
-	p.view = uint8(number)
-	m.goes(pCursorRead)
-}
-
-func stepCursorRead(m *machine) {
-	p := m.me()
-	n := lowest(p.c)
-	p.c &^= 1 << n
-	cursor := m.load(wCursor + n)
-	switch {
-	case int(p.tail)-cursor > m.sc.Units || cursor > int(p.tail):
-		m.say("cursor %d of S%d is not within the last lap", cursor, n)
-		m.drop(n, int(p.view))
-	case cursor < int(p.b):
-		m.say("cursor of S%d = %d", n, cursor)
-		p.b, p.d, p.number = uint8(cursor), uint8(n), p.view
-	}
-	p.view = 0
-	m.nextGate()
-}
-
 // stepLagNumber and stepLagSequence are detachLaggards for the subscriber
 // before c.
 func stepLagNumber(m *machine) {
 	p := m.me()
-	p.number = uint8(m.number(int(p.c) - 1))
+	p.number = uint8(m.gateOf(int(p.c) - 1))
 	m.goes(pLagSequence)
 }
 
@@ -106,13 +65,6 @@ func (m *machine) drop(n, number int) {
 	}
 	m.say("drops gate number %d of S%d", number, n)
 	m.store(wGateGen+n, number)
-}
-
-// gates reports whether the gate of a subscriber counts, for whoever looks at
-// it in one step: a hint.
-func (m *machine) gates(n int) bool {
-	number := m.load(wGateNum + n)
-	return !m.sc.Exclusive || number != 0 && number != m.load(wGateGen+n)
 }
 
 // gated is Consumer.gated. Host and publisher each take a gate away for good,

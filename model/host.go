@@ -195,22 +195,30 @@ func stepHostFree(m *machine) {
 	}
 }
 
+// stepHostUngate is ungate or, in an exclusive ring, closeGate.
 func stepHostUngate(m *machine) {
 	p := m.me()
 	c := int(p.b) - len(m.sc.Publishers)
-	if p.d == 1 && !m.sc.Exclusive && m.s.mem[wGateGen+c] != uint16(p.c) {
-		m.hostDone() // Detach of a generation that is detached already
-		return
+	switch {
+	case m.sc.Exclusive:
+		m.say("gate number of S%d = 0", c)
+		m.s.mem[wGateNum+c] = 0
+		m.goes(hUngateBit)
+	case m.openGate(c, int(p.c)):
+		m.goes(hUngateBit)
+	default:
+		m.hostUngated()
 	}
-	m.ungate(c, true)
-	m.goes(hUngateBit)
 }
 
 func stepHostUngateBit(m *machine) {
-	p := m.me()
-	m.ungate(int(p.b)-len(m.sc.Publishers), false)
+	m.openGateBit(int(m.me().b) - len(m.sc.Publishers))
+	m.hostUngated()
+}
+
+func (m *machine) hostUngated() {
 	switch {
-	case p.d == 0:
+	case m.me().d == 0:
 		m.goes(hFree)
 	case m.has(DetachWithoutWake):
 		m.hostDone()

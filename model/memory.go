@@ -108,7 +108,7 @@ type process struct {
 	first, count                 uint8 // sequences given in this entry
 	bell, pendingBell, spaceBell uint8 // 1 + doorbells as read before sleeping; 0: not read
 	sleepsSeen, spaceSeen        uint8
-	view                         uint8 // message handed out but not confirmed, + 1; exclusive publisher: number of the gate it looks at
+	view                         uint8 // message handed out but not confirmed, + 1; publisher: gateOf of the gate it looks at
 	number                       uint8 // exclusive publisher: of the gate that it may drop
 	fresh, held                  uint8 // stores of the last step; stores in the buffer
 	buffer                       [bufferSize]store

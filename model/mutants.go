@@ -113,6 +113,7 @@ var newMutants = []Mutant{
 	{Mutation: GateBitFirst, Name: "GateBitFirst", What: "the gate bit is cleared before the gate generation", Scene: "detach: while it reads"},
 	{Mutation: UngateWithoutGeneration, Name: "UngateWithoutGeneration", What: "the gate generation is not cleared", Scene: "lag: detached by a publisher"},
 	{Mutation: DetachWithoutWake, Name: "DetachWithoutWake", What: "the host detaches and wakes nobody", Scene: "detach: while it sleeps"},
+	{Mutation: BitIsGate, Name: "BitIsGate", What: "a gate counts by its bit, though its generation is gone", Scene: "detach: while it sleeps"},
 	{Mutation: TakeOverLeavesLock, Name: "TakeOverLeavesLock", What: "a successor leaves the mutex to the host before it", Scene: "attach: store by store"},
 	{Mutation: TakeOverWithoutWake, Name: "TakeOverWithoutWake", What: "a successor wakes nobody when it takes over", Scene: "wait: the host dies too"},
 }

@@ -85,6 +85,7 @@ const (
 	GateBitFirst
 	UngateWithoutGeneration
 	DetachWithoutWake
+	BitIsGate
 	TakeOverLeavesLock
 	TakeOverWithoutWake
 	AnnounceWithoutBarrier

@@ -95,40 +95,96 @@ func lowest(set uint8) int {
 	return n
 }
 
+// gateOf is by what subscriber n holds publishers back: its generation, in an
+// exclusive ring its number unless the one publisher, who is asking, has
+// dropped it; 0 if it does not.
+func (m *machine) gateOf(n int) int {
+	mark := m.load(wGateGen + n)
+	if !m.sc.Exclusive {
+		return mark
+	}
+	number := m.load(wGateNum + n)
+	m.say("gate number of S%d = %d", n, number)
+	if number == mark {
+		return 0
+	}
+	return number
+}
+
+// gates reports whether the gate of a subscriber counts, for whoever looks at
+// it in one step: a hint.
+func (m *machine) gates(n int) bool { return m.gateOf(n) != 0 || m.has(BitIsGate) }
+
+// stepCursor is a gate of gatingCursor.
 func stepCursor(m *machine) {
 	p := m.me()
 	n := lowest(p.c)
-	if m.sc.Exclusive {
-		m.exclusiveGate(n)
-		return
+	p.view = uint8(m.gateOf(n))
+	switch {
+	case p.view == 0 && !m.has(BitIsGate):
+		m.say("nobody holds the gate of S%d", n)
+		p.c &^= 1 << n
+		m.nextGate()
+	case m.sc.gatesVary():
+		m.goes(pCursorRead)
+	default:
+		stepCursorRead(m)
 	}
+}
+
+func stepCursorRead(m *machine) {
+	p := m.me()
+	n := lowest(p.c)
 	p.c &^= 1 << n
 	cursor := m.load(wCursor + n)
 	m.say("cursor of S%d = %d", n, cursor)
-	if int(p.tail)-cursor > m.sc.Units || cursor > int(p.tail) {
-		m.wrong("cursor %d of S%d is not within a lap of the end %d", cursor, n, p.tail)
-	}
-	if cursor < int(p.b) {
+	switch {
+	case int(p.tail)-cursor > m.sc.Units || cursor > int(p.tail):
+		m.say("which is not within the last lap")
+		if m.sc.Exclusive {
+			m.drop(n, int(p.view))
+		} else if p.view != 0 {
+			m.wrong("cursor %d of S%d is not within a lap of the end %d", cursor, n, p.tail)
+		}
+	case cursor < int(p.b):
 		p.b, p.d = uint8(cursor), uint8(n)
+		if m.sc.Exclusive {
+			p.number = p.view
+		}
 	}
+	p.view = 0
 	m.nextGate()
 }
 
 // The two steps of ungate. The one publisher of an exclusive ring writes only
-// its own word.
+// its own word. In others nobody attaches meanwhile, so that the generation
+// read before is the one there now, or is gone.
 func stepUngate(m *machine) {
 	p := m.me()
-	switch n := int(p.d); {
-	case m.sc.Exclusive:
+	n := int(p.d)
+	if m.sc.Exclusive {
 		if m.has(NumberLast) {
-			p.number = uint8(m.number(n))
+			p.number = uint8(m.gateOf(n))
 		}
 		m.drop(n, int(p.number))
 		p.number = 0
 		m.ungated()
-	case m.locked():
-		m.ungate(n, true)
+		return
+	}
+	if !m.locked() {
+		return
+	}
+	if m.openGate(n, int(m.s.mem[wGateGen+n])) {
 		m.goes(pUngateBit)
+	} else {
+		m.ungated()
+	}
+}
+
+func stepUngateBit(m *machine) {
+	if m.locked() {
+		m.openGateBit(int(m.me().d))
+		m.ungated()
 	}
 }
 
@@ -138,27 +194,31 @@ func (m *machine) ungated() {
 	p.next = 0
 }
 
-func stepUngateBit(m *machine) {
-	if m.locked() {
-		m.ungate(int(m.me().d), false)
-		m.ungated()
+// openGate swaps a generation for 0, and reports whether it was there: only
+// then the bit is cleared too, which may be somebody else's otherwise.
+func (m *machine) openGate(n, generation int) bool {
+	word := &m.s.mem[wGateGen+n]
+	switch {
+	case generation == 0 || int(*word) != generation:
+		m.say("the gate of S%d is another's or nobody's", n)
+		return false
+	case m.has(GateBitFirst):
+		m.say("gate of S%d is open", n)
+		m.s.mem[wGates] &^= 1 << n
+		return true
+	case m.has(UngateWithoutGeneration):
+		return true
 	}
+	m.say("gate generation of S%d = 0", n)
+	*word = 0
+	return true
 }
 
-func (m *machine) ungate(slot int, first bool) {
-	if m.sc.Exclusive && first {
-		m.say("gate number of S%d = 0", slot)
-		m.s.mem[wGateNum+slot] = 0
-		return
-	}
-	if first != m.has(GateBitFirst) && !m.sc.Exclusive {
-		m.say("gate generation of S%d = 0", slot)
-		if !m.has(UngateWithoutGeneration) {
-			m.s.mem[wGateGen+slot] = 0
-		}
-	} else {
-		m.say("gate of S%d is open", slot)
-		m.s.mem[wGates] &^= 1 << slot
+func (m *machine) openGateBit(n int) {
+	m.say("gate of S%d is open", n)
+	m.s.mem[wGates] &^= 1 << n
+	if m.has(GateBitFirst) {
+		m.s.mem[wGateGen+n] = 0
 	}
 }
 

@@ -20,6 +20,7 @@ const (
 	pWalk
 	pGates
 	pCursor
+	pCursorRead
 	pUngate
 	pUngateBit
 	pLag
@@ -43,8 +44,7 @@ const (
 	pSpaceSleep
 	pSpaceAsleep
 	pSpaceSpin
-	pNewGates // this one and the next four: exclusive
-	pCursorRead
+	pNewGates // this one and the next three: exclusive
 	pBehindClaimed
 	pLagNumber
 	pLagSequence
@@ -131,14 +131,14 @@ var steps = [stepCountAll]struct {
 	pLockSleep: {"lock, sleep", stepLockSleep}, pLockAsleep: {"asleep on the mutex", stepAsleep}, pHave: {"has the mutex", stepHave},
 	pRevoke: {"revoke", stepRevoke}, pAwait: {"awaits the owner", stepAwait}, pUnlock: {"unlock", stepUnlock}, pWakeOne: {"wake one", stepWakeOne},
 	pGiveUp: {"gave up", stepGaveUp}, pNext: {"next of the batch", stepNext}, pWalk: {"walk pending", stepWalk}, pGates: {"gates", stepGates},
-	pCursor: {"cursor", stepCursor}, pUngate: {"ungate", stepUngate}, pUngateBit: {"ungate, second", stepUngateBit}, pLag: {"laggards", stepLag},
+	pCursor: {"gate", stepCursor}, pCursorRead: {"cursor", stepCursorRead}, pUngate: {"ungate", stepUngate}, pUngateBit: {"ungate, second", stepUngateBit}, pLag: {"laggards", stepLag},
 	pFill: {"fill", stepFill}, pEnd: {"end claim", stepEnd}, pWake: {"wake", stepWake}, pRing: {"ring", stepRing}, pRingWake: {"ring, wake", stepRingWake},
 	pWakePending: {"wake pending", stepWakePending}, pPendingRing: {"ring pending", stepPendingRing}, pPendingWake: {"ring pending, wake", stepPendingWake},
 	pSpace: {"wait for space", stepSpace}, pSpaceCount: {"space, count", stepSpaceCount}, pSpaceBarrier: {"space, barrier", stepSpaceBarrier},
 	pSpaceTail: {"space, tail", stepSpaceTail}, pSpaceGates: {"space, gates", stepSpaceGates}, pSpaceCursor: {"space, cursor", stepSpaceCursor},
 	pSpacePending: {"space, pending", stepSpacePending}, pSpaceCommit: {"space, claim", stepSpaceCommit}, pSpaceBells: {"space, late bells", stepSpaceBells}, pSpaceSleep: {"space, sleep", stepSpaceSleep},
 	pSpaceAsleep: {"asleep for space", stepAsleep}, pSpaceSpin: {"space, spin", stepSpaceSpin},
-	pNewGates: {"new gates", stepNewGates}, pCursorRead: {"cursor behind its number", stepCursorRead}, pBehindClaimed: {"behind claimed", stepBehindClaimed},
+	pNewGates: {"new gates", stepNewGates}, pBehindClaimed: {"behind claimed", stepBehindClaimed},
 	pLagNumber: {"laggards, number", stepLagNumber}, pLagSequence: {"laggards, sequence", stepLagSequence},
 
 	cNext: {"next", stepConsume}, cRead: {"read", stepRead}, cBroken: {"broken", stepBroken}, cFields: {"fields", stepFields}, cView: {"view", stepView},

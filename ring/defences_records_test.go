@@ -148,6 +148,24 @@ func fillUp(t *testing.T, p *Producer) int {
 	return 0
 }
 
+// TestHalfDetachedHoldNobody: whoever detached a subscriber died between its
+// generation and its gate bit.
+func TestHalfDetachedHoldNobody(t *testing.T) {
+	room := newHeapRoom(t, Options{})
+	p := room.local(0)
+	room.localConsumer(0, SubscriberSpec{})
+	lap := fillUp(t, p)
+	room.ring.log.gateGenerations[0].Store(0)
+	for n := range 2 * lap {
+		if _, err := p.TryPublish(numbered(n, 40), 0, 0); err != nil {
+			t.Fatalf("message %d behind a full ring: %v", n, err)
+		}
+	}
+	if room.ring.log.gates[0].Load() == 0 {
+		t.Error("somebody cleared the bit: nothing is shown")
+	}
+}
+
 // TestOthersAreToldInTime: what others go by is never further behind than they
 // count on, whatever the owner of the bias keeps to itself.
 func TestOthersAreToldInTime(t *testing.T) {

@@ -148,6 +148,13 @@ var defencesOfRing = []defence{
 		in: "ring", test: `^TestForgedCursors$`,
 	},
 	{
+		name: "a gate bit without a generation holds nobody back", file: "ring/space.go",
+		with: `				continue // whoever detached it died before it cleared the bit
+`,
+		gone: ``,
+		in:   "ring", test: `^TestHalfDetachedHoldNobody$`,
+	},
+	{
 		name: "detached by generation", file: "ring/space.go",
 		with: `	if generation != 0 && r.log.gateGenerations[n].CompareAndSwap(generation, 0) { // sync(gateGeneration): pairs with gated`,
 		gone: `	if r.log.gateGenerations[n].Swap(0) != 0 { // sync(gateGeneration): pairs with gated`,
