@@ -321,3 +321,15 @@ func stepSleep(m *machine) {
 	}
 	p.bell = 0
 }
+
+// stepConsumerAsleep is the one place where a wait ends by time: the host cannot
+// change the doorbell of an exclusive ring, so whom it detaches between the last
+// look and the sleep is not woken.
+func stepConsumerAsleep(m *machine) {
+	if !m.sc.Exclusive || m.lossy() || m.gated() || m.has(SleepWithoutBound) {
+		m.block()
+		return
+	}
+	m.say("the time of its wait is over")
+	m.goes(m.afterSleep(m.i))
+}

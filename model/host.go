@@ -227,14 +227,19 @@ func (m *machine) hostUngated() {
 	}
 }
 
-// bump rings all doorbells, wakeAll wakes everybody on every word.
+// bump rings all doorbells that the host can write, wakeAll wakes everybody on
+// every word.
 func (m *machine) bump() {
 	if m.has(HostWakesWithoutBump) {
 		return
 	}
+	m.s.mem[wSpaceDoorbell]++
+	if m.sc.Exclusive {
+		m.say("rings the space doorbell")
+		return
+	}
 	m.s.mem[wDoorbell]++
 	m.s.mem[wPendingDoorbell]++
-	m.s.mem[wSpaceDoorbell]++
 	m.say("rings all doorbells")
 }
 

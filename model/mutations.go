@@ -95,5 +95,6 @@ const (
 	NoLookBehindClaimed
 	ClaimedWithoutFence
 	NumberLast
+	SleepWithoutBound
 	mutations // how many
 )

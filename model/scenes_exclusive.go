@@ -42,6 +42,18 @@ var exclusiveScenes = []Scene{
 		Name: "exclusive: park", Units: 4, Fraction: 1, Block: 2, Unread: []int{1}, Bias: 1, Exclusive: true, Park: true,
 		Publishers: publishers(singly(1, 1, 1)), Subscribers: []Subscriber{{Absent: true}}, Attach: []Attach{{0, true}},
 	},
+	{
+		Name: "exclusive: park, detached", Quick: true, Units: 4, Fraction: 1, Block: 2, Unread: []int{1}, Bias: 1, Exclusive: true, Park: true,
+		Publishers: publishers(singly(1, 1, 1)), Subscribers: reliable(1), Detach: []int{0},
+	},
+	{
+		Name: "exclusive: park, lag", Quick: true, Units: 4, Fraction: 1, Block: 2, Unread: []int{1}, Bias: 1, Exclusive: true, Park: true,
+		Publishers: publishers(singly(1, 1, 1, 1)), Subscribers: []Subscriber{{MaxLag: 1}},
+	},
+	{
+		Name: "exclusive: park, detached, the host dies", Units: 4, Fraction: 1, Block: 2, Unread: []int{1}, Bias: 1, Exclusive: true, Park: true, HostKills: 1,
+		Publishers: publishers(singly(1, 1, 1)), Subscribers: reliable(1), Detach: []int{0}, Attach: []Attach{{0, true}},
+	},
 }
 
 var exclusiveMutants = []Mutant{
@@ -57,4 +69,5 @@ var exclusiveMutants = []Mutant{
 	{Mutation: CursorAfterGate, Name: "CursorAfterGate, exclusive", What: "the cursor is stored after the gate bit", Scene: "exclusive: at the oldest"},
 	{Mutation: NumberLast, Name: "NumberLast", What: "exclusive: a publisher reads a laggard's gate number behind how far it lags", Scene: "exclusive: lag, detached, attached again"},
 	{Mutation: NumberLast, Name: "NumberLast, full", What: "exclusive: likewise where the ring is full", Scene: "exclusive: full, detached, attached again"},
+	{Mutation: SleepWithoutBound, Name: "SleepWithoutBound", What: "exclusive: no wait ends by time", Scene: "exclusive: park, detached"},
 }

@@ -145,7 +145,7 @@ var steps = [stepCountAll]struct {
 	cSpace: {"space sleeps", stepCursorSpace}, cSpaceRing: {"ring space", stepSpaceRing}, cSpaceWake: {"ring space, wake", stepSpaceWake},
 	cSpin: {"spin", stepSpin}, cPark: {"park", stepPark}, cCount: {"park, count", stepCount}, cBarrier: {"park, barrier", stepParkBarrier},
 	cRecheck: {"park, look", stepRecheck}, cRecheckMore: {"park, look further", stepRecheckMore}, cBellLate: {"park, late bell", stepBellLate},
-	cSleep: {"park, sleep", stepSleep}, cAsleep: {"asleep", stepAsleep},
+	cSleep: {"park, sleep", stepSleep}, cAsleep: {"asleep", stepConsumerAsleep},
 
 	lRead: {"lossy read", stepLossyRead}, lCopy: {"copy", stepLossyCopy}, lFields: {"lossy fields", stepLossyFields}, lCheck: {"check claimed", stepLossyCheck},
 	lFloor: {"resync, floor", stepFloor}, lTail: {"resync, tail", stepLossyTail}, lIndex: {"resync, index", stepIndex},

@@ -19,7 +19,8 @@ import (
 //	                                                     not repeated by the publisher in the log (dropGate)
 //	publisher's death   claims aborted, lock freed,      ended: readers step over what is BUSY, since
 //	                    slot granted again               nobody may write there; the ring has ended
-//	host rings          doorbell, then wakes             wakes; who misses it looks again within 50 ms
+//	host rings          doorbell, then wakes             wakes; who misses it, since it was just about to sleep,
+//	                                                     looks again when its wait is over, in 50 to 400 ms (Parker)
 //
 // # Attaching without the lock
 //

@@ -13,10 +13,11 @@ import (
 // minPark bounds the first futex wait of a sleeper in a [Parker]; each that
 // ends by time may be twice as long, up to maxPark. When one is over, the
 // waiter's words and Ready are looked at again: that a peer was stopped or
-// killed before its wake-up, and the host with it, costs this long and no
-// more. Nothing else needs the bound, so it may grow: each end of a wait makes
-// Go's scheduler look around for 10 ms, the larger part of what idle
-// subscribers cost.
+// killed before its wake-up, and the host with it, or that the host of an
+// exclusive ring woke just before the sleep and could change no word, costs
+// this long and no more. Nothing else needs the bound, so it may grow: each end
+// of a wait makes Go's scheduler look around for 10 ms, the larger part of what
+// idle subscribers cost.
 const (
 	minPark = 50 * time.Millisecond
 	maxPark = 400 * time.Millisecond
