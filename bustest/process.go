@@ -77,12 +77,18 @@ func (c *Child) Say(format string, args ...any) {
 	fmt.Printf(format+"\n", args...)
 }
 
+// leftovers is how long, after a process has ended, what it started may keep
+// its standard error open: what the process itself wrote is read at once.
+const leftovers = time.Second
+
 // A Process is a running child.
 type Process struct {
 	t     testing.TB
 	name  string
 	cmd   *exec.Cmd
 	stdin io.Closer
+	out   io.Closer     // our end of its standard output
+	log   *logWriter    // its standard error
 	lines chan string   // what it said; closed at the end of its output
 	deaf  chan struct{} // closed when nobody listens any more
 	once  sync.Once     // closes deaf
@@ -114,7 +120,8 @@ func SpawnIn(t testing.TB, dir, program string, args ...string) *Process {
 	}
 	p := &Process{t: t, name: program, cmd: exec.Command(self, args...), lines: make(chan string, 64), deaf: make(chan struct{}), gone: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), programVariable+"="+program, dirVariable+"="+dir)
-	p.cmd.Stderr = &logWriter{t: t, prefix: program}
+	p.log = &logWriter{t: t, prefix: program}
+	p.cmd.Stderr, p.cmd.WaitDelay = p.log, leftovers
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -125,6 +132,7 @@ func SpawnIn(t testing.TB, dir, program string, args ...string) *Process {
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	p.out = out
 	go p.follow(out)
 	t.Cleanup(p.Kill)
 	return p
@@ -140,8 +148,21 @@ func (p *Process) follow(out io.Reader) {
 		}
 	}
 	close(p.lines)
-	p.err = p.cmd.Wait()
+	if p.err = p.cmd.Wait(); errors.Is(p.err, exec.ErrWaitDelay) {
+		p.err = nil // it ended well; something that it started has its standard error
+	}
+	p.log.flush()
 	close(p.gone)
+}
+
+// end waits until the process has been waited for.
+func (p *Process) end(watchdog <-chan time.Time) bool {
+	select {
+	case <-p.gone:
+		return true
+	case <-watchdog:
+		return false
+	}
 }
 
 // PID returns the process id.
@@ -151,14 +172,18 @@ func (p *Process) PID() int { return p.cmd.Process.Pid }
 // process ends instead.
 func (p *Process) Line() string {
 	p.t.Helper()
+	watchdog := time.After(Watchdog)
 	select {
 	case line, ok := <-p.lines:
-		if !ok {
-			<-p.gone
+		switch {
+		case ok:
+		case p.end(watchdog):
 			p.t.Fatalf("process %s said no more: %v", p.name, p.err)
+		default:
+			p.t.Fatalf("process %s says no more and does not end", p.name)
 		}
 		return line
-	case <-time.After(Watchdog):
+	case <-watchdog:
 		p.t.Fatalf("process %s says nothing", p.name)
 		return ""
 	}
@@ -185,7 +210,9 @@ func (p *Process) Wait() []string {
 				rest = append(rest, line)
 				continue
 			}
-			<-p.gone
+			if !p.end(watchdog) {
+				p.t.Fatalf("process %s says no more and does not end", p.name)
+			}
 			if p.err != nil {
 				p.t.Fatalf("process %s: %v", p.name, p.err)
 			}
@@ -197,11 +224,15 @@ func (p *Process) Wait() []string {
 }
 
 // Kill kills the process with SIGKILL, which it cannot notice, and returns
-// when it is gone. Calling it again does nothing.
+// when it is gone, though what it started may live on. Lines that were not read
+// are lost. Calling it again does nothing.
 func (p *Process) Kill() {
 	p.once.Do(func() { close(p.deaf) })
 	p.signal(os.Kill)
-	<-p.gone
+	_ = p.out.Close() // others may have the other end; closed already if it is gone
+	if !p.end(time.After(Watchdog)) {
+		p.t.Errorf("process %s does not end though it was killed", p.name)
+	}
 }
 
 // Stop stops the process (SIGSTOP) where it is, until Continue.
@@ -235,5 +266,15 @@ func (w *logWriter) Write(b []byte) (int, error) {
 		}
 		w.rest = rest
 		w.t.Logf("%s: %s", w.prefix, line)
+	}
+}
+
+// flush writes a last line that no newline ends.
+func (w *logWriter) flush() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.rest != "" {
+		w.t.Logf("%s: %s", w.prefix, w.rest)
+		w.rest = ""
 	}
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/shmbus/shmbus/bus"
 )
@@ -30,7 +32,24 @@ func TestMain(m *testing.M) {
 		return nil
 	})
 	Register("quiet", func(context.Context, *Child) error { return nil })
+	Register("mutter", func(context.Context, *Child) error {
+		_, err := fmt.Fprint(os.Stderr, "first\nlast, without an end")
+		return err
+	})
+	Register("parent", parentProgram)
 	Main(m)
+}
+
+// parentProgram starts a process that has all it has, and lives as long as the
+// test holds the other end of its standard input.
+func parentProgram(_ context.Context, c *Child) error {
+	child := exec.Command("cat")
+	child.Stdin, child.Stdout, child.Stderr = os.Stdin, os.Stdout, os.Stderr
+	if err := child.Start(); err != nil {
+		return err
+	}
+	c.Say("ready")
+	return child.Wait()
 }
 
 func TestProcess(t *testing.T) {
@@ -78,4 +97,26 @@ func state(t *testing.T, p *Process) string {
 	}
 	_, rest, _ := strings.Cut(string(stat), ") ")
 	return rest[:1]
+}
+
+// TestKillLeavesGrandchildren: what a killed process has started keeps its
+// standard output and error open.
+func TestKillLeavesGrandchildren(t *testing.T) {
+	p := SpawnIn(t, "", "parent")
+	p.Expect("ready")
+	killed := make(chan struct{})
+	go func() { p.Kill(); close(killed) }()
+	select {
+	case <-killed:
+	case <-time.After(Watchdog / 2):
+		t.Error("Kill waits for what the process started")
+		_ = p.stdin.Close() // ends it
+	}
+}
+
+func TestLastLineOfStandardError(t *testing.T) {
+	tr := try(t, func(t testing.TB) { SpawnIn(t, "", "mutter").Wait() })
+	if got := strings.Join(tr.logged, "; "); got != "mutter: first; mutter: last, without an end" {
+		t.Errorf("logged %q", got)
+	}
 }
