@@ -116,6 +116,38 @@ func TestOddSizes(t *testing.T) {
 	run(t, Options{Rounds: 1, Count: 64, Cells: plan(t, Choice{Mechanisms: names, Patterns: []string{"stream"}, Sizes: []int{8, 16, 72, 1 << 21}})})
 }
 
+// TestAsManyAsATopicHolds runs as many publishers, and as many subscribers, as
+// there can be.
+func TestAsManyAsATopicHolds(t *testing.T) {
+	if racing {
+		t.Skip("65 processes that start slowly")
+	}
+	run(t, Options{Rounds: 1, Count: 64, Cells: append(
+		plan(t, Choice{Mechanisms: []string{"shmbus"}, Patterns: []string{"stream"}, Publishers: []int{MaxPublishers}, Waits: []string{"park"}}),
+		plan(t, Choice{Mechanisms: []string{"shmbus"}, Patterns: []string{"stream"}, Subscribers: []int{MaxSubscribers}, Waits: []string{"park"}})...,
+	)})
+}
+
+// TestPatience: no turn is taken for hanging before its last message is due.
+func TestPatience(t *testing.T) {
+	for _, rate := range []int{1, 7, 1000, 1_000_000} {
+		c := Cell{Mechanism: "shmbus", Pattern: Paced, Size: 64, Publishers: 1, Subscribers: 1, Wait: "park", Rate: rate}
+		a := c.amountFor(0, longest)
+		takes := time.Duration(a.warm+a.count) * time.Second / time.Duration(rate)
+		if got := patience(c, a, longest); got < takes+watchdog {
+			t.Errorf("%d/s: gives up after %v, though %d messages take %v", rate, got, a.warm+a.count, takes)
+		}
+	}
+}
+
+// TestPeersNeedADirectory: nothing is looked for in $PATH.
+func TestPeersNeedADirectory(t *testing.T) {
+	cells := []Cell{{Mechanism: "peer-spsc", Pattern: Stream, Size: 64, Publishers: 1, Subscribers: 1, Wait: "spin"}}
+	if _, err := Run(t.Context(), Options{Cells: cells}); !errors.Is(err, ErrNoPeers) {
+		t.Errorf("got %v, want ErrNoPeers", err)
+	}
+}
+
 // TestRowObject pins the names and the order of a row's fields.
 func TestRowObject(t *testing.T) {
 	b, err := json.Marshal(Row{Mechanism: "m", Mode: "reliable", Pattern: Stream})
@@ -227,7 +259,7 @@ func TestPeer(t *testing.T) {
 		t.Fatalf("%v: %v\n%s", build, err, out)
 	}
 	for _, size := range []int{8, 64, 72, 4096} {
-		report := run(t, Options{Rounds: 1, Peers: dir, Cells: plan(t, Choice{Mechanisms: []string{"peer-spsc"}, Sizes: []int{size}})})
+		report := run(t, Options{Rounds: 1, Peers: dir, Cells: plan(t, Choice{Peers: true, Mechanisms: []string{"peer-spsc"}, Sizes: []int{size}})})
 		if len(report.Rows) != 2 || *report.Rows[1].P50Ns <= 0 {
 			t.Errorf("%d bytes: got %+v", size, report.Rows)
 		}

@@ -8,6 +8,9 @@ var (
 	ErrNothing = errors.New("bench: nothing to measure")
 	// ErrUnknown: a mechanism, pattern or wait of this name does not exist.
 	ErrUnknown = errors.New("bench: unknown name")
+	// ErrNoPeers: a program of bench/peers is to be measured, and nobody said
+	// where they are.
+	ErrNoPeers = errors.New("bench: programs of bench/peers without their directory")
 )
 
 // Errors of a run.

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,10 +35,19 @@ func (h *harness) each() time.Duration {
 
 // Run measures the cells, round by round, and returns a row for each. It
 // blocks until that is done or ctx ends, and takes about as long as o says.
-// Errors: ctx's, [ErrActor], [ErrWrong], [ErrHung].
+// Errors: ctx's, [ErrActor], [ErrWrong], [ErrHung], [ErrNoPeers].
 func Run(ctx context.Context, o Options) (*Report, error) {
 	if len(o.Cells) == 0 {
 		return nil, ErrNothing
+	}
+	if slices.ContainsFunc(o.Cells, func(c Cell) bool { return isPeer(c.Mechanism) }) {
+		if o.Peers == "" {
+			return nil, ErrNoPeers
+		}
+		var err error
+		if o.Peers, err = filepath.Abs(o.Peers); err != nil { // or one without a slash would be looked for in $PATH
+			return nil, err
+		}
 	}
 	// Children ask to die with the thread that started them: this one must
 	// last as long as they do.

@@ -9,7 +9,7 @@ import (
 
 // The desk is a memfd that all actors of a cell have as descriptor 3. Each has
 // a place there, at placeSize * (1 + its number), which only it writes.
-// bench/peers/desk.h says the same in C.
+// bench/peers/peer.h says the same in C.
 //
 //	0x000  unused
 //	0x100  place of actor 0, 0x200 of actor 1, …
@@ -40,7 +40,6 @@ const (
 
 const (
 	placeSize = 256
-	deskSize  = 64 * placeSize
 )
 
 // Samples are a memfd, descriptor 4: latencies in ticks, one u64 each, written

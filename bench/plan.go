@@ -21,7 +21,7 @@ type Choice struct {
 	Subscribers []int
 	Waits       []string
 	Stamps      []bool
-	Rates       []int // paced: messages a second
+	Rates       []int // messages a second; without Patterns, those are paced
 	Quick       bool
 	Peers       bool // also the programs of bench/peers
 }
@@ -76,7 +76,7 @@ func (c Choice) plan() int {
 var defaultRates = []int{1_000, 100_000, 1_000_000}
 
 // Plan returns the cells of a choice, in the order of the table. [ErrUnknown],
-// [ErrNothing].
+// [ErrNothing], [ErrNoPeers].
 func Plan(c Choice) ([]Cell, error) {
 	known, _ := Mechanisms()
 	names, _ := Plans()
@@ -89,6 +89,12 @@ func Plan(c Choice) ([]Cell, error) {
 		if err != nil {
 			return nil, err
 		}
+	}
+	if !c.Peers && slices.ContainsFunc(c.Mechanisms, isPeer) {
+		return nil, ErrNoPeers
+	}
+	if len(c.Patterns) == 0 && len(c.Rates) > 0 {
+		c.Patterns = []string{string(Paced)} // nothing else has a rate
 	}
 	var cells []Cell
 	if c.Plan == "" && c.dimensions() {

@@ -46,6 +46,18 @@ func TestPlan(t *testing.T) {
 	if n := count(Choice{Mechanisms: []string{"shmbus"}, Patterns: []string{"paced"}, Rates: []int{10, 20}, Waits: []string{"park", "spin"}}); n != 4 {
 		t.Errorf("got %d cells of 2 rates and 2 waits", n)
 	}
+	rated, err := Plan(Choice{Mechanisms: []string{"shmbus"}, Rates: []int{10}})
+	if err != nil || len(rated) != 1 || rated[0].Pattern != Paced {
+		t.Errorf("a rate alone: got %v, %v, want one paced cell", rated, err)
+	}
+	for _, c := range []Choice{{Publishers: []int{MaxPublishers + 1}}, {Subscribers: []int{MaxSubscribers + 1}}} {
+		if _, err := Plan(c); !errors.Is(err, ErrNothing) {
+			t.Errorf("%+v: got %v, want ErrNothing", c, err)
+		}
+	}
+	if _, err := Plan(Choice{Mechanisms: []string{"shmbus", "peer-spsc"}}); !errors.Is(err, ErrNoPeers) {
+		t.Errorf("a peer without peers: got %v, want ErrNoPeers", err)
+	}
 	for _, c := range []Choice{{Mechanisms: []string{"telepathy"}}, {Patterns: []string{"zigzag"}}, {Waits: []string{"forever"}}} {
 		if _, err := Plan(c); !errors.Is(err, ErrUnknown) {
 			t.Errorf("%+v: got %v, want ErrUnknown", c, err)

@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/shmbus/shmbus/ring"
 )
 
 // traits are what a mechanism can do.
@@ -107,6 +109,8 @@ func (c Cell) can() bool {
 		return false
 	case c.Publishers < 1, c.Publishers > 1 && !t.many, c.Subscribers < 1, c.Subscribers > 1 && !t.fan:
 		return false
+	case c.Publishers > MaxPublishers, c.Subscribers > MaxSubscribers:
+		return false
 	case c.Pattern != Stream && (c.Publishers > 1 || c.Subscribers > 1):
 		return false
 	case c.Mode == Burst && (c.Pattern != Stream || c.Publishers > 1 || !t.fan):
@@ -126,6 +130,12 @@ func (c Cell) can() bool {
 	}
 	return true
 }
+
+// The most that a cell can have: what a topic has slots for.
+const (
+	MaxPublishers  = ring.MaxPublishers
+	MaxSubscribers = ring.MaxSubscribers
+)
 
 // largestMessage is what a ring of the greatest capacity used here holds.
 const largestMessage = 16 << 20

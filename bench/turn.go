@@ -21,6 +21,16 @@ import (
 // watchdog is how long a turn may take beyond what it should.
 const watchdog = 60 * time.Second
 
+// patience is how long a turn may take that may measure for so long. Messages
+// that are due at fixed times take what their rate says.
+func patience(c Cell, a amount, each time.Duration) time.Duration {
+	p := watchdog + 20*each
+	if c.Pattern == Paced {
+		p += 2 * time.Duration(float64(a.warm+a.count)/float64(c.Rate)*float64(time.Second))
+	}
+	return p
+}
+
 // turn does one round of one cell, in processes of its own.
 func (h *harness) turn(ctx context.Context, c Cell, a amount) (result, error) {
 	dir, err := os.MkdirTemp(h.dir, "")
@@ -36,7 +46,7 @@ func (h *harness) turn(ctx context.Context, c Cell, a amount) (result, error) {
 		return result{}, fmt.Errorf("%v: %w", c, err)
 	}
 	hung := fmt.Errorf("%w: %v", ErrHung, c)
-	ctx, cancel := context.WithTimeoutCause(ctx, watchdog+20*h.each(), hung)
+	ctx, cancel := context.WithTimeoutCause(ctx, patience(c, a, h.each()), hung)
 	defer cancel()
 	if err := h.act(ctx, s, a); err != nil {
 		if context.Cause(ctx) == hung {
@@ -49,11 +59,12 @@ func (h *harness) turn(ctx context.Context, c Cell, a amount) (result, error) {
 
 // set makes what the actors share: desk and samples, then the mechanism's own.
 func (h *harness) set(s *stage, a amount) (*desk, shm.Span, error) {
-	b, err := s.region("desk", deskSize)
+	actors := s.cell.actors()
+	b, err := s.region("desk", int64(placeSize*(1+actors)))
 	if err != nil {
 		return nil, shm.Span{}, err
 	}
-	d := &desk{bytes: b, actors: s.cell.actors()}
+	d := &desk{bytes: b, actors: actors}
 	size := int64(sampleSize)
 	if s.cell.Pattern != Stream {
 		size *= int64(a.count)

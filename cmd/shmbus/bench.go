@@ -2,9 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -84,7 +86,7 @@ Mechanisms:
 	fs.IntSliceVar(&f.subscribers, "subscribers", nil, "numbers of subscribers, all in one process")
 	fs.StringSliceVar(&f.waits, "wait", nil, "ways to wait: spin, park, adaptive")
 	fs.StringSliceVar(&f.stamps, "stamps", nil, "publish times: on, off")
-	fs.IntSliceVar(&f.rates, "rate", nil, "paced: messages per second")
+	fs.IntSliceVar(&f.rates, "rate", nil, "messages per second; without --pattern, paced alone is measured")
 	fs.IntVar(&f.rounds, "rounds", 7, "rounds")
 	fs.DurationVar(&f.budget, "budget", 0, "about how long to take (default: the plan's)")
 	fs.StringVar(&f.peers, "peers", "", "`DIR` with the programs of bench/peers, to be measured too")
@@ -130,9 +132,17 @@ func (f *benchFlags) choice() (bench.Choice, error) {
 	for _, counts := range []struct {
 		flag   string
 		values []int
-	}{{"publishers", f.publishers}, {"subscribers", f.subscribers}, {"rate", f.rates}, {"rounds", []int{f.rounds}}} {
+		most   int // 0 means no limit
+	}{
+		{"publishers", f.publishers, bench.MaxPublishers}, {"subscribers", f.subscribers, bench.MaxSubscribers},
+		{"rate", f.rates, 0}, {"rounds", []int{f.rounds}, 0},
+	} {
 		for _, n := range counts.values {
-			if n < 1 {
+			switch {
+			case n >= 1 && (counts.most == 0 || n <= counts.most):
+			case counts.most > 0:
+				return c, usagef("--%s %d: want 1 to %d", counts.flag, n, counts.most)
+			default:
 				return c, usagef("--%s %d: want at least 1", counts.flag, n)
 			}
 		}
@@ -152,6 +162,9 @@ func runBench(cmd *cobra.Command, a *app, f *benchFlags) error {
 		return usagef("--budget %v: want more than 0; without it, it is the plan's", f.budget)
 	}
 	cells, err := bench.Plan(choice)
+	if errors.Is(err, bench.ErrNoPeers) {
+		return usagef("--mechanism %s needs --peers DIR with the programs of bench/peers", strings.Join(f.mechanisms, ","))
+	}
 	if err != nil {
 		return usageError{err}
 	}
