@@ -33,6 +33,7 @@ type spec struct {
 	Actor      int // number; publishers first, the subscriber last
 	Actors     int
 	Processors []int
+	Lonely     bool // all actors share one processor: who waits must let the others run
 	Clock      clock
 	Dir        string       // directory for names
 	Address    string       // of a server

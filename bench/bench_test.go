@@ -11,7 +11,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -76,7 +78,11 @@ func TestEveryCell(t *testing.T) {
 	}
 	report := run(t, Options{Cells: cells, Rounds: 1})
 	rows := slices.DeleteFunc(slices.Clone(report.Rows), func(r Row) bool { return r.Mode == modeSlowest })
-	if len(rows) != len(cells) || len(report.Lines) != 2 {
+	processors, err := allowed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(rows) != len(cells) || len(report.Lines) != 2 && len(processors) > 1 {
 		t.Fatalf("got %d rows of %d cells and %d line ping-pongs", len(rows), len(cells), len(report.Lines))
 	}
 	for i, r := range rows {
@@ -126,6 +132,36 @@ func TestAsManyAsATopicHolds(t *testing.T) {
 		plan(t, Choice{Mechanisms: []string{"shmbus"}, Patterns: []string{"stream"}, Publishers: []int{MaxPublishers}, Waits: []string{"park"}}),
 		plan(t, Choice{Mechanisms: []string{"shmbus"}, Patterns: []string{"stream"}, Subscribers: []int{MaxSubscribers}, Waits: []string{"park"}})...,
 	)})
+}
+
+// TestOneProcessor measures by time where all actors share one processor: what
+// spins there without giving it up would take minutes.
+func TestOneProcessor(t *testing.T) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	before, err := allowed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := pin(before[:1]); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := pin(before); err != nil {
+			t.Error(err)
+		}
+	}()
+	cells := plan(t, Choice{Mechanisms: []string{"limit-line", "limit-spsc", "limit-spsc-batched", "shmbus"}, Patterns: []string{"stream", "rtt"}, Sizes: []int{64}})
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	var notes bytes.Buffer
+	report, err := Run(ctx, Options{Cells: cells, Rounds: 1, Budget: time.Second, Program: program(t), Notes: &notes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(report.Rows) != len(cells) || len(report.Lines) != 0 || !strings.Contains(notes.String(), "one processor: no raw line ping-pong") {
+		t.Errorf("got %d rows of %d cells, %d line ping-pongs and the notes\n%s", len(report.Rows), len(cells), len(report.Lines), &notes)
+	}
 }
 
 // TestPatience: no turn is taken for hanging before its last message is due.

@@ -3,6 +3,8 @@
 package bench
 
 import (
+	"golang.org/x/sys/unix"
+
 	"github.com/shmbus/shmbus/shm"
 )
 
@@ -52,14 +54,17 @@ func (a *actor) ends() (out, in []byte, err error) {
 
 // line is one word that one side writes and the other reads: the raw cost of
 // moving a cache line.
-type line struct{ word *shm.Word64 }
+type line struct {
+	word   *shm.Word64
+	lonely bool
+}
 
 func attachLine(a *actor) (outlet, inlet, error) {
 	out, in, err := a.ends()
 	if err != nil {
 		return nil, nil, err
 	}
-	return line{&shm.Overlay[limitHeader](out, 0).tail}, line{&shm.Overlay[limitHeader](in, 0).tail}, nil
+	return line{&shm.Overlay[limitHeader](out, 0).tail, a.Lonely}, line{&shm.Overlay[limitHeader](in, 0).tail, a.Lonely}, nil
 }
 
 func (l line) send(w *writer, n int) error {
@@ -75,6 +80,9 @@ func (l line) receive(k *checker, n int) error {
 		want := k.expected + 1
 		got := l.word.Load() // sync(line): pairs with send
 		for got < want {
+			if l.lonely {
+				yield()
+			}
 			got = l.word.Load()
 		}
 		if got != want {
@@ -132,6 +140,7 @@ type spsc struct {
 	every  uint64 // an index is published when these bits of it are 0
 	own    uint64 // our index
 	other  uint64 // the other's, as last seen
+	lonely bool
 }
 
 func attachSPSC(every uint64) func(*actor) (outlet, inlet, error) {
@@ -140,14 +149,26 @@ func attachSPSC(every uint64) func(*actor) (outlet, inlet, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		return (*spscOutlet)(newSPSC(out, a.Cell, every)), (*spscInlet)(newSPSC(in, a.Cell, every)), nil
+		return (*spscOutlet)(newSPSC(out, a, every)), (*spscInlet)(newSPSC(in, a, every)), nil
 	}
 }
 
-func newSPSC(b []byte, c Cell, every uint64) *spsc {
-	slot, slots := slotsOf(c.Size, c.capacity())
-	return &spsc{header: shm.Overlay[limitHeader](b, 0), data: shm.NewSpan(b[limitPage:]), size: uint64(c.Size), slot: slot, mask: slots - 1, every: every - 1}
+func newSPSC(b []byte, a *actor, every uint64) *spsc {
+	size := a.Cell.Size
+	slot, slots := slotsOf(size, a.Cell.capacity())
+	return &spsc{header: shm.Overlay[limitHeader](b, 0), data: shm.NewSpan(b[limitPage:]), size: uint64(size), slot: slot, mask: slots - 1, every: every - 1, lonely: a.Lonely}
 }
+
+// pause is what a side does between two looks for the other.
+func (s *spsc) pause() {
+	if s.lonely {
+		yield()
+	}
+	shm.Pause(1)
+}
+
+// yield gives the processor to another process.
+func yield() { _, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
 
 type spscOutlet spsc
 
@@ -157,7 +178,7 @@ func (s *spscOutlet) send(w *writer, n int) error {
 		if tail-s.other > s.mask {
 			s.header.tail.Store(tail) // sync(spsc.tail): all must be known before we wait for room
 			for tail-s.other > s.mask {
-				shm.Pause(1)
+				(*spsc)(s).pause()
 				s.other = s.header.head.Load() // sync(spsc.head): pairs with spscInlet
 			}
 		}
@@ -184,7 +205,7 @@ func (s *spscInlet) receive(k *checker, n int) error {
 				s.header.head.Store(head) // sync(spsc.head): all must be known before we wait for more
 			}
 			for s.other = s.header.tail.Load(); head == s.other; s.other = s.header.tail.Load() { // sync(spsc.tail): pairs with spscOutlet
-				shm.Pause(1)
+				(*spsc)(s).pause()
 			}
 		}
 		if p := s.data.Bytes(head&s.mask*s.slot, size); !k.next(p) {

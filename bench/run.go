@@ -21,7 +21,7 @@ type Options struct {
 type Report struct {
 	Rows  []Row
 	Slow  int     // rounds left out of the medians
-	Lines []int64 // p50 of the raw line ping-pong before and after each round, nanoseconds
+	Lines []int64 // p50 of the raw line ping-pong before and after each round, nanoseconds; none on one processor
 }
 
 // What a round of a cell takes at first guess besides measuring (starting

@@ -135,7 +135,7 @@ func (h *harness) command(ctx context.Context, s *stage, a amount, actor int) (*
 			program = []string{self, "bench-actor"}
 		}
 		text, err := json.Marshal(spec{
-			Cell: s.cell, Warm: a.warm, Settle: a.settle, Count: a.count, Actor: actor, Actors: s.cell.actors(), Processors: processors,
+			Cell: s.cell, Warm: a.warm, Settle: a.settle, Count: a.count, Actor: actor, Actors: s.cell.actors(), Processors: processors, Lonely: h.lonely(),
 			Clock: h.clock, Dir: s.dir, Address: s.address, Rings: s.rings,
 		})
 		if err != nil {

@@ -18,6 +18,7 @@ static struct place *desk;
 static uint64_t *samples, samples_size;
 static struct writer writer;
 static struct checker checker;
+int peer_lonely;
 
 enum { UNSAMPLED = 16 }; /* round trips after the barrier */
 
@@ -140,6 +141,8 @@ int main(int argc, char **argv)
 	task.processor = atoi(argv[6]);
 	task.dir = argv[7];
 	task.tsc = strcmp(argv[8], "tsc") == 0;
+	peer_check(sched_getaffinity(0, sizeof set, &set) != 0, "sched_getaffinity");
+	peer_lonely = CPU_COUNT(&set) == 1;
 	CPU_ZERO(&set);
 	CPU_SET(task.processor, &set);
 	peer_check(sched_setaffinity(0, sizeof set, &set) != 0, "sched_setaffinity");
