@@ -88,8 +88,9 @@ func Actor(in io.Reader) error {
 	}
 	a := &actor{
 		spec: s, desk: &desk{bytes: region, actors: s.Actors}, samples: shm.NewSpan(samples),
-		writer: newWriter(s.Cell.Size, s.Actor%s.Cell.Publishers), checker: newChecker(s.Cell, amount{warm: s.Warm, count: s.Count}),
+		writer: newWriter(s.Cell.Size, s.Actor%s.Cell.Publishers),
 	}
+	a.checker = a.newChecker()
 	a.place = a.desk.place(s.Actor)
 	if s.Cell.Mechanism == "go-channel" {
 		return a.playBoth()
@@ -100,12 +101,16 @@ func Actor(in io.Reader) error {
 	return a.play()
 }
 
+func (a *actor) newChecker() *checker {
+	return newChecker(a.Cell, amount{warm: a.Warm, count: a.Count}, &a.Clock)
+}
+
 // playBoth plays publisher and subscriber in two goroutines.
 func (a *actor) playBoth() error {
 	there, back := newChannel(a.Cell.Size), newChannel(a.Cell.Size)
 	b := *a
 	b.Actor, b.place = 1, a.desk.place(1)
-	b.writer, b.checker = newWriter(a.Cell.Size, 0), newChecker(a.Cell, amount{warm: a.Warm, count: a.Count})
+	b.writer, b.checker = newWriter(a.Cell.Size, 0), b.newChecker()
 	a.out, a.in = there, back
 	b.out, b.in = back, there
 	var wg sync.WaitGroup
@@ -162,6 +167,7 @@ func (a *actor) measure(work func(n int, measured bool) (int64, error)) error {
 	if _, err := work(a.Warm, false); err != nil {
 		return err
 	}
+	a.settle()
 	a.desk.reach(a.Actor, stateWarm)
 	m := readMeter()
 	a.place.start.Store(a.Clock.ticks())
@@ -170,8 +176,18 @@ func (a *actor) measure(work func(n int, measured bool) (int64, error)) error {
 	a.place.settle(m, waited)
 	a.place.messages.Store(uint64(a.Count))
 	a.place.sum.Store(a.checker.sum)
-	a.place.share.Store(a.checker.share)
+	a.place.share.Store(a.checker.contest.share)
 	return err
+}
+
+// settle ends the warm-up, in which every word of a message is written and
+// checked.
+func (a *actor) settle() {
+	a.writer.settle()
+	a.checker.settle()
+	if f, ok := a.in.(interface{ settle() }); ok {
+		f.settle()
+	}
 }
 
 // burst publishes a quarter of the ring at a time and then waits until it is

@@ -59,7 +59,8 @@ func (a *actor) busOutlet(b *bus.Bus, topic string) (outlet, error) {
 	}
 	switch a.Cell.Mechanism {
 	case "shmbus-batch", "shmbus-batch-unrecorded":
-		return &busBatchOutlet{p: p, batch: newBatch(a.Cell.Size)}, nil
+		a.writer.makeBatch()
+		return &busBatchOutlet{p: p}, nil
 	case "shmbus-claim":
 		return &busClaimOutlet{p: p}, nil
 	}
@@ -79,7 +80,7 @@ func (a *actor) busInlet(b *bus.Bus, topic string) (inlet, error) {
 		if a.Cell.Subscribers == 1 && a.Cell.Mode != Poll {
 			return &busInlet{s: s}, nil
 		}
-		fan.add(s, newChecker(a.Cell, amount{warm: a.Warm, count: a.Count}))
+		fan.add(s, a.newChecker())
 	}
 	return fan, nil
 }
@@ -98,14 +99,11 @@ func (o *busOutlet) send(w *writer, n int) error {
 }
 
 // busBatchOutlet publishes batches.
-type busBatchOutlet struct {
-	p     *bus.Publisher
-	batch batch
-}
+type busBatchOutlet struct{ p *bus.Publisher }
 
 func (o *busBatchOutlet) send(w *writer, n int) error {
 	for n > 0 {
-		messages := o.batch.fill(w, n)
+		messages := w.nextBatch(n)
 		if _, err := o.p.PublishBatch(context.Background(), messages); err != nil {
 			return err
 		}
@@ -175,31 +173,15 @@ func (in *busFanInlet) receive(k *checker, n int) error {
 		func(i int) error { return in.subscribers[i].Wait(context.Background()) })
 }
 
-// batchSize is how many messages shmbus-batch publishes at once.
-const batchSize = 32
-
-// batch is a buffer for each message of a batch.
-type batch [][]byte
-
-func newBatch(size int) batch {
-	var b batch
-	for range batchSize {
-		b = append(b, newWriter(size, 0).payload)
-	}
-	return b
-}
-
-// fill returns the next messages: a batch, or n if that is less.
-func (b batch) fill(w *writer, n int) [][]byte {
-	messages := b[:min(n, len(b))]
-	for _, p := range messages {
-		w.fill(p)
-	}
-	return messages
-}
-
 // fan are several subscribers in one goroutine.
 type fan struct{ checkers []*checker }
+
+// settle ends the warm-up.
+func (f *fan) settle() {
+	for _, k := range f.checkers {
+		k.settle()
+	}
+}
 
 // pollAtMost keeps one subscriber from having it all before the next one has
 // any: the lines it brought into the cache serve the others too.
@@ -242,7 +224,7 @@ func (f *fan) all(k *checker, n int, poll func(i, max int) (int, error), wait fu
 			k.err = c.err
 		}
 		k.sum += c.sum
-		k.share = c.share
+		k.contest = c.contest
 	}
 	return nil
 }

@@ -119,7 +119,11 @@ func (a amount) total(c Cell, publisher int) int {
 }
 
 // amountFor returns how many messages take about d at so many a second and
-// publisher.
+// publisher. The warm-up, in which every word is checked, goes round the ring
+// more than once, so that what a mechanism does wrong from the second lap on is
+// found: unless a lap takes more than a quarter of d (rings of 256 MiB and
+// more, round trips that sleep, slow rates). It is the same code that has been
+// round in other cells of the same mechanism then.
 func (c Cell) amountFor(perSecond float64, d time.Duration) amount {
 	n := int(perSecond * d.Seconds())
 	if c.Pattern == Paced {
@@ -128,10 +132,36 @@ func (c Cell) amountFor(perSecond float64, d time.Duration) amount {
 	n = min(max(n, 64), traitsOf(c.Mechanism).most)
 	n = (n + 63) / 64 * 64 // whole batches
 	a := amount{warm: max(min(n/8, 200_000)/64*64, 64), count: n}
+	if c.Pattern == Paced {
+		perSecond = float64(c.Rate)
+	}
+	if round := c.round(); float64(round*c.Publishers) <= perSecond*max(d/4, shortest/2).Seconds() {
+		a.warm = max(a.warm, round)
+	}
 	if c.Mode == Alone {
 		a.settle = aloneAfter
 	}
 	return a
+}
+
+// round is how many messages of each publisher go round the ring more than
+// once.
+func (c Cell) round() int {
+	slot, _ := slotsOf(c.Size, c.capacity())
+	lap := int(c.capacity()/slot) / c.Publishers
+	return (lap + lap/8 + 64) / 64 * 64
+}
+
+// slotsOf divides a ring into slots of whole cache lines: the greatest power
+// of two of them that the capacity of the other rings holds. No ring has
+// smaller records.
+func slotsOf(size int, capacity uint64) (slot, slots uint64) {
+	slot = (uint64(size) + lineSize - 1) / lineSize * lineSize
+	slots = 1
+	for slots*2*slot <= capacity {
+		slots *= 2
+	}
+	return slot, slots
 }
 
 // pacedAtLeast gives slow rates enough messages for a percentile.

@@ -17,8 +17,18 @@
 // the first and last word of a private buffer and hands it to the mechanism,
 // which copies it. A subscriber loads one word of each cache line of each
 // message in place, checks that the first and last word are the number it
-// expects, and adds all words up; the sum is verified at the end. Every
+// expects, and adds all loaded words up; the sum is verified at the end. Every
 // mechanism does the same work, and none of it is left out for any.
+//
+// What lies between is looked at before: in the warm-up of each turn, by the
+// same processes and the same mechanism, every word of every message depends on
+// its number and the word's place, and every word is checked. So a mechanism
+// that leaves out a part of a message, or delivers what is old, torn or out of
+// place, fails. Where a lap of the ring takes no more than a quarter of what a
+// turn measures, and that is all but rings of 256 MiB and more, round trips
+// that sleep, and slow rates, the warm-up is longer than a lap; then only the
+// cheap check goes on, and a wrong word between the ends shows in the sum only
+// if it is the first of its line, and not if it is one from an earlier lap.
 //
 //	stream  as fast as it goes; from the first publish to the last message checked
 //	rtt     one message there and one back; a clock reading before and after each

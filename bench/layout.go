@@ -20,7 +20,7 @@ type place struct {
 	start    shm.Word64 // counter when the measured messages began
 	end      shm.Word64 // counter when they were over
 	messages shm.Word64 // measured
-	sum      shm.Word64 // of the checker, warm-up included
+	sum      shm.Word64 // of the checker, since the warm-up
 	cpu      shm.Word64 // nanoseconds
 	switches shm.Word64 // context switches
 	samples  shm.Word64 // latencies, in the samples region

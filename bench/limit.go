@@ -25,17 +25,6 @@ func limitSize(c Cell) int64 {
 	return int64(limitPage + slot*slots)
 }
 
-// slotsOf divides a ring into slots of whole cache lines: the greatest power
-// of two of them that the capacity of the other rings holds.
-func slotsOf(size int, capacity uint64) (slot, slots uint64) {
-	slot = (uint64(size) + lineSize - 1) / lineSize * lineSize
-	slots = 1
-	for slots*2*slot <= capacity {
-		slots *= 2
-	}
-	return slot, slots
-}
-
 // ends returns the regions that an actor publishes to and subscribes to.
 func (a *actor) ends() (out, in []byte, err error) {
 	there, err := mapDescriptor(ownDescriptors)
@@ -57,6 +46,7 @@ func (a *actor) ends() (out, in []byte, err error) {
 type line struct {
 	word   *shm.Word64
 	lonely bool
+	seen   uint64 // how many have come
 }
 
 func attachLine(a *actor) (outlet, inlet, error) {
@@ -64,10 +54,10 @@ func attachLine(a *actor) (outlet, inlet, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return line{&shm.Overlay[limitHeader](out, 0).tail, a.Lonely}, line{&shm.Overlay[limitHeader](in, 0).tail, a.Lonely}, nil
+	return &line{word: &shm.Overlay[limitHeader](out, 0).tail, lonely: a.Lonely}, &line{word: &shm.Overlay[limitHeader](in, 0).tail, lonely: a.Lonely}, nil
 }
 
-func (l line) send(w *writer, n int) error {
+func (l *line) send(w *writer, n int) error {
 	for range n {
 		w.number++
 		l.word.Store(w.number) // sync(line): pairs with receive
@@ -75,9 +65,9 @@ func (l line) send(w *writer, n int) error {
 	return nil
 }
 
-func (l line) receive(k *checker, n int) error {
+func (l *line) receive(k *checker, n int) error {
 	for range n {
-		want := k.expected + 1
+		want := l.seen + 1
 		got := l.word.Load() // sync(line): pairs with send
 		for got < want {
 			if l.lonely {
@@ -88,7 +78,7 @@ func (l line) receive(k *checker, n int) error {
 		if got != want {
 			return ErrWrong
 		}
-		k.expected = want
+		l.seen = want
 		k.sum += 2 * (want - 1) // as if it had been read from a message
 	}
 	return nil
@@ -96,17 +86,20 @@ func (l line) receive(k *checker, n int) error {
 
 // futexEnd is one futex that one side changes and wakes and the other sleeps
 // on: the raw cost of a wake-up.
-type futexEnd struct{ word *shm.Word32 }
+type futexEnd struct {
+	word *shm.Word32
+	seen uint64 // how many have come
+}
 
 func attachFutex(a *actor) (outlet, inlet, error) {
 	out, in, err := a.ends()
 	if err != nil {
 		return nil, nil, err
 	}
-	return futexEnd{&shm.Overlay[limitHeader](out, 0).ping}, futexEnd{&shm.Overlay[limitHeader](in, 0).ping}, nil
+	return &futexEnd{word: &shm.Overlay[limitHeader](out, 0).ping}, &futexEnd{word: &shm.Overlay[limitHeader](in, 0).ping}, nil
 }
 
-func (f futexEnd) send(w *writer, n int) error {
+func (f *futexEnd) send(w *writer, n int) error {
 	for range n {
 		w.number++
 		f.word.Store(uint32(w.number)) // sync(futex-end): pairs with receive
@@ -115,15 +108,15 @@ func (f futexEnd) send(w *writer, n int) error {
 	return nil
 }
 
-func (f futexEnd) receive(k *checker, n int) error {
+func (f *futexEnd) receive(k *checker, n int) error {
 	for range n {
-		for f.word.Load() == uint32(k.expected) { // sync(futex-end): pairs with send
-			if err := shm.FutexWait(f.word, uint32(k.expected), pacedAtLeast); err != nil && err != shm.ErrTimeout {
+		for f.word.Load() == uint32(f.seen) { // sync(futex-end): pairs with send
+			if err := shm.FutexWait(f.word, uint32(f.seen), pacedAtLeast); err != nil && err != shm.ErrTimeout {
 				return err
 			}
 		}
-		k.sum += 2 * k.expected
-		k.expected++
+		k.sum += 2 * f.seen
+		f.seen++
 	}
 	return nil
 }

@@ -140,7 +140,7 @@ func (a *actor) ringInlet(r *ring.Ring, t attachment) (inlet, error) {
 		if len(t.Subscribers) == 1 && a.Cell.Mode != Poll {
 			return &ringInlet{c, ring.NewParker()}, nil
 		}
-		fan.add(c, newChecker(a.Cell, amount{warm: a.Warm, count: a.Count}))
+		fan.add(c, a.newChecker())
 	}
 	return fan, nil
 }

@@ -33,6 +33,13 @@ enum { DESK_DESCRIPTOR = 3, SAMPLES_DESCRIPTOR = 4, OWN_DESCRIPTORS = 5 };
 enum { LINE_SIZE = 64 };
 
 #define FILLER UINT64_C(0x9E3779B97F4A7C15)
+#define STIRRER UINT64_C(0xD1B54A32D192ED03)
+
+/* A word between the first and the last one in the warm-up. */
+static inline uint64_t word_of(uint64_t number, uint64_t off)
+{
+	return number * STIRRER + off * FILLER;
+}
 
 /* What this actor is to do, from the command line. */
 struct task {
@@ -51,10 +58,15 @@ struct writer {
 	uint8_t *payload;
 	uint64_t size;
 	uint64_t number;
+	uint64_t vary; /* words before this offset, but for the first, are written for each message; 0 after the warm-up */
 };
 
 static inline const uint8_t *writer_next(struct writer *w)
 {
+	for (uint64_t off = 8; off < w->vary; off += 8) {
+		uint64_t v = word_of(w->number, off);
+		memcpy(w->payload + off, &v, 8);
+	}
 	memcpy(w->payload + w->size - 8, &w->number, 8);
 	memcpy(w->payload, &w->number, 8);
 	w->number++;
@@ -82,8 +94,9 @@ static inline void copy_payload(uint8_t *to, const uint8_t *from, uint64_t size)
 struct checker {
 	uint64_t size;
 	uint64_t expected;
-	uint64_t sum;
+	uint64_t sum; /* since the warm-up */
 	uint64_t wrong;
+	uint64_t every; /* words up to this offset, but for the first, are looked at; 0 after the warm-up */
 };
 
 static inline uint64_t load64(const uint8_t *p)
@@ -101,6 +114,8 @@ static inline void checker_take(struct checker *k, const uint8_t *p)
 		sum += load64(p + off);
 	k->sum += sum;
 	k->wrong |= (first ^ k->expected) | (first ^ last);
+	for (uint64_t off = 8; off < k->every; off += 8)
+		k->wrong |= load64(p + off) ^ word_of(k->expected, off);
 	k->expected++;
 }
 

@@ -50,9 +50,9 @@ func newBench(a *app) *cobra.Command {
 		Short: "measure shmbus, its limits and what else there is, between real processes",
 		Long: `Measure what a message costs between pinned processes of their own: by shmbus,
 by the bare limits of the machine, by what else one could use. Every mechanism
-has one turn in each round, in fresh processes that warm up first; each message
-is copied in, one word of each of its cache lines read, its number checked and
-all sums verified. The table has medians over the rounds. Rounds in which the
+has one turn in each round, in fresh processes that warm up first, every word of
+every message checked; then each message is copied in, one word of each of its
+cache lines read, its number checked and all sums verified. The table has medians over the rounds. Rounds in which the
 machine's caches were in a slow state are left out, and said so.
 
   stream  as fast as it goes
