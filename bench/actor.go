@@ -10,7 +10,6 @@ import (
 	"os"
 	"runtime"
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -63,6 +62,8 @@ type actor struct {
 	in      inlet
 	writer  *writer
 	checker *checker
+	waited  meter  // used by waits that are not the mechanism's
+	spun    uint64 // ticks, besides that
 }
 
 // Actor is the body of a participant's process: it reads what to do from in
@@ -146,9 +147,9 @@ func (a *actor) play() error {
 	case a.Cell.Mode == Alone:
 		err = a.measure(a.alone)
 	case subscriber:
-		err = a.measure(func(n int, _ bool) (int64, error) { return 0, a.in.receive(a.checker, n*a.Cell.Publishers) })
+		err = a.measure(func(n int, _ bool) error { return a.in.receive(a.checker, n*a.Cell.Publishers) })
 	default:
-		err = a.measure(func(n int, _ bool) (int64, error) { return 0, a.out.send(a.writer, n) })
+		err = a.measure(func(n int, _ bool) error { return a.out.send(a.writer, n) })
 	}
 	if err == nil {
 		err = a.checker.err
@@ -161,19 +162,21 @@ func (a *actor) play() error {
 	return nil
 }
 
-// measure warms up and then does it with the clock running. work returns the
-// processor time that was not the mechanism's.
-func (a *actor) measure(work func(n int, measured bool) (int64, error)) error {
-	if _, err := work(a.Warm, false); err != nil {
+// measure warms up and then does it with the clock running.
+func (a *actor) measure(work func(n int, measured bool) error) error {
+	if err := work(a.Warm, false); err != nil {
 		return err
 	}
 	a.settle()
 	a.desk.reach(a.Actor, stateWarm)
+	a.waited, a.spun = meter{}, 0
 	m := readMeter()
 	a.place.start.Store(a.Clock.ticks())
-	waited, err := work(a.Count, true)
+	err := work(a.Count, true)
 	a.place.end.Store(a.Clock.ticks())
-	a.place.settle(m, waited)
+	used := readMeter()
+	a.waited.cpu += a.Clock.nanos(a.spun)
+	a.place.settle(used.since(m).since(a.waited))
 	a.place.messages.Store(uint64(a.Count))
 	a.place.sum.Store(a.checker.sum)
 	a.place.share.Store(a.checker.contest.share)
@@ -190,97 +193,70 @@ func (a *actor) settle() {
 	}
 }
 
-// burst publishes a quarter of the ring at a time and then waits until it is
-// read. Only the publishing counts.
-func (a *actor) burst(n int, _ bool) (int64, error) {
-	subscriber := a.desk.place(a.Cell.Publishers)
-	goal := subscriber.read.Load() // sync(burst.read): nobody reads yet
-	var spent, waited uint64
-	for n > 0 {
-		chunk := min(n, a.Cell.chunk())
-		began := a.Clock.ticks()
-		if err := a.out.send(a.writer, chunk); err != nil {
-			return 0, err
-		}
-		sent := a.Clock.ticks()
-		n, goal = n-chunk, goal+uint64(chunk)
-		for looks := 1; subscriber.read.Load() < goal; looks++ { // sync(burst.read): pairs with catchUp
-			if looks%10_000 == 0 { // the subscriber may need this very processor
-				time.Sleep(20 * time.Microsecond)
-			}
-			shm.Pause(1)
-		}
-		spent += sent - began
-		waited += a.Clock.ticks() - sent
-	}
-	a.place.spent.Store(spent)
-	return a.Clock.nanos(waited), nil
-}
-
 // catchUp reads bursts.
-func (a *actor) catchUp(n int, _ bool) (int64, error) {
+func (a *actor) catchUp(n int, _ bool) error {
 	for n > 0 {
 		chunk := min(n, a.Cell.chunk())
 		if err := a.in.receive(a.checker, chunk); err != nil {
-			return 0, err
+			return err
 		}
 		n -= chunk
 		a.place.read.Store(a.place.read.Load() + uint64(chunk)) // sync(burst.read): pairs with burst
 	}
-	return 0, nil
+	return nil
 }
 
 // alone is a warm-up of all, after which only publisher 0 goes on.
-func (a *actor) alone(n int, measured bool) (int64, error) {
+func (a *actor) alone(n int, measured bool) error {
 	subscriber := a.Actor == a.Cell.Publishers
 	switch {
 	case subscriber && !measured:
-		return 0, a.in.receive(a.checker, n*a.Cell.Publishers)
+		return a.in.receive(a.checker, n*a.Cell.Publishers)
 	case subscriber:
 		a.checker.alone()
-		return 0, a.in.receive(a.checker, a.Settle+n)
+		return a.in.receive(a.checker, a.Settle+n)
 	case !measured:
-		return 0, a.out.send(a.writer, n)
+		return a.out.send(a.writer, n)
 	case a.Actor > 0:
-		return 0, nil
+		return nil
 	}
 	if err := a.out.send(a.writer, a.Settle); err != nil {
-		return 0, err
+		return err
 	}
 	a.place.start.Store(a.Clock.ticks())
-	return 0, a.out.send(a.writer, n)
+	return a.out.send(a.writer, n)
 }
 
 // unsampled round trips after each barrier let both sides find their rhythm.
 const unsampled = 16
 
-func (a *actor) ping(n int, measured bool) (int64, error) {
+func (a *actor) ping(n int, measured bool) error {
 	for i := range n {
 		t := a.Clock.ticks()
 		if err := a.out.send(a.writer, 1); err != nil {
-			return 0, err
+			return err
 		}
 		if err := a.in.receive(a.checker, 1); err != nil {
-			return 0, err
+			return err
 		}
 		t = a.Clock.ticks() - t
 		if measured && i >= unsampled {
 			a.sample(i-unsampled, t)
 		}
 	}
-	return 0, nil
+	return nil
 }
 
-func (a *actor) echo(n int, _ bool) (int64, error) {
+func (a *actor) echo(n int, _ bool) error {
 	for range n {
 		if err := a.in.receive(a.checker, 1); err != nil {
-			return 0, err
+			return err
 		}
 		if err := a.out.send(a.writer, 1); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	return 0, nil
+	return nil
 }
 
 // sample records latency number i.
@@ -293,10 +269,10 @@ func (a *actor) sample(i int, ticks uint64) {
 
 // watch reads messages that are due at fixed times and records how late each
 // came.
-func (a *actor) watch(n int, measured bool) (int64, error) {
+func (a *actor) watch(n int, measured bool) error {
 	for i := range n {
 		if err := a.in.receive(a.checker, 1); err != nil {
-			return 0, err
+			return err
 		}
 		if measured {
 			// Another processor's counter may be a few ticks behind.
@@ -304,52 +280,7 @@ func (a *actor) watch(n int, measured bool) (int64, error) {
 			a.sample(i, uint64(late))
 		}
 	}
-	return 0, nil
-}
-
-// A publisher that waits for the time to publish sleeps if it is far off, and
-// spins for the rest, since no sleep is precise.
-const (
-	lead       = 5 * time.Millisecond // before the first message
-	sleepFrom  = 300 * time.Microsecond
-	sleepUntil = 150 * time.Microsecond
-)
-
-// pace publishes each message when it is due, or at once if that has passed.
-func (a *actor) pace(n int, _ bool) (int64, error) {
-	interval := float64(a.Clock.span(int64(time.Second))) / float64(a.Cell.Rate)
-	begin := a.Clock.ticks() + a.Clock.span(int64(lead))
-	a.place.start.Store(begin)
-	var waited uint64
-	for i := range n {
-		due := begin + uint64(float64(i)*interval)
-		waited += a.await(due)
-		a.writer.due = due
-		if err := a.out.send(a.writer, 1); err != nil {
-			return 0, err
-		}
-	}
-	return a.Clock.nanos(waited), nil
-}
-
-// await returns once due has come, and how long it spun.
-func (a *actor) await(due uint64) (spun uint64) {
-	for {
-		now := a.Clock.ticks()
-		left := int64(due - now)
-		if left <= 0 {
-			return spun
-		}
-		if nanos := a.Clock.nanos(uint64(left)); nanos > int64(sleepFrom) {
-			ts := unix.NsecToTimespec(nanos - int64(sleepUntil))
-			_ = unix.Nanosleep(&ts, nil) // interrupted: look again
-			continue
-		}
-		for int64(due-a.Clock.ticks()) > 0 {
-			shm.Pause(1)
-		}
-		spun += a.Clock.ticks() - now
-	}
+	return nil
 }
 
 // pin binds the whole process to processors.

@@ -5,8 +5,6 @@ package bench
 import (
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/shmbus/shmbus/shm"
 )
 
@@ -38,25 +36,4 @@ func (d *desk) all(state uint64) bool {
 		}
 	}
 	return true
-}
-
-// meter reads what the process has used.
-type meter struct {
-	cpu, switches int64
-}
-
-func readMeter() meter {
-	var u unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
-		return meter{}
-	}
-	return meter{cpu: unix.TimevalToNsec(u.Utime) + unix.TimevalToNsec(u.Stime), switches: u.Nvcsw + u.Nivcsw}
-}
-
-// settle writes what was used since m. waited is processor time that was not
-// the mechanism's: waiting for the time to publish.
-func (p *place) settle(m meter, waited int64) {
-	now := readMeter()
-	p.cpu.Store(uint64(max(now.cpu-m.cpu-waited, 0)))
-	p.switches.Store(uint64(now.switches - m.switches))
 }
