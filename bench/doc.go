@@ -37,8 +37,9 @@
 //
 // A cell is measured once a round, in fresh processes, after a warm-up that
 // does not count. Before and after each round two processes throw one cache
-// line to and fro: rounds in which that took more than twice as long as in the
-// best one are marked slow, and left out of the medians.
+// line to and fro: rounds in which that took more than twice as long as at the
+// best moment are marked slow, and left out of the medians; if that is all of
+// them, those that took a quarter more than the best round.
 //
 // # Trust and crash model
 //

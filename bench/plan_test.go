@@ -100,6 +100,9 @@ func TestMarkSlow(t *testing.T) {
 		{[][2]int64{{100, 110}, {105, 450}, {460, 470}, {100, 100}}, []bool{false, true, true, false}},
 		{[][2]int64{{100, 450}, {450, 100}, {900, 100}}, []bool{false, false, true}},
 		{[][2]int64{{450, 450}}, []bool{false}},
+		{[][2]int64{{100, 190}, {150, 230}}, []bool{false, true}},
+		{[][2]int64{{430, 414}, {413, 111}, {106, 468}, {475, 413}, {411, 411}}, []bool{false, false, false, false, false}},
+		{[][2]int64{{413, 111}, {106, 600}, {411, 411}}, []bool{false, true, false}},
 	} {
 		var rounds []round
 		for _, l := range tt.lines {

@@ -48,15 +48,19 @@ type round struct {
 
 // markSlow marks the rounds in which the machine was slow: a cache line went
 // to and fro in more than twice the time of the best moment of the run. If
-// that is all of them, those near the best round are left. It returns how many
-// are marked.
+// that is all of them, since the best moment was a short one, those are left
+// that took at most a quarter more than the best round. It returns how many are
+// marked.
 func markSlow(rounds []round) int {
 	best, bestRound := int64(math.MaxInt64), int64(math.MaxInt64)
 	for _, r := range rounds {
 		best = min(best, r.before, r.after)
 		bestRound = min(bestRound, max(r.before, r.after))
 	}
-	limit := max(2*best, bestRound+bestRound/4)
+	limit := 2 * best
+	if bestRound > limit {
+		limit = bestRound + bestRound/4
+	}
 	slow := 0
 	for i := range rounds {
 		if rounds[i].slow = max(rounds[i].before, rounds[i].after) > limit; rounds[i].slow {
