@@ -2,7 +2,10 @@ package report
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/shmbus/shmbus/bench"
@@ -35,12 +38,26 @@ func Parts(runs map[string]Run) map[string]string {
 			parts[p.name] = p.make(run.Rows)
 		}
 	}
+	parts["rounds"] = rounds(runs)
 	for name, run := range runs {
 		if run.Notes != "" {
 			parts["notes-"+name] = "```text\n" + strings.TrimSpace(run.Notes) + "\n```\n"
 		}
 	}
 	return parts
+}
+
+// rounds says how many rounds of each run count.
+func rounds(runs map[string]Run) string {
+	t := newTable("run", "rounds")
+	for _, name := range slices.Sorted(maps.Keys(runs)) {
+		most := 0
+		for _, r := range runs[name].Rows {
+			most = max(most, r.Rounds) // those of the quoted rows are 0
+		}
+		t.row(name, strconv.Itoa(most))
+	}
+	return t.String()
 }
 
 // mainTable is the table of growth of what a default run has of shmbus alone,

@@ -178,6 +178,7 @@ func TestParts(t *testing.T) {
 		"rtt":     "| `limit-line` | spin | off | 1000ns |", "paced": "| 100k | adaptive |", "stream-64KiB": "| `shmbus-claim` | off | 1.00M |",
 		"publishers": "| `shmbus` | 2 | 1.00M | 250k |", "growth-ring": "| 64 KiB | 1000ns |", "growth-size": "| 1 MiB | 1000ns |",
 		"growth-subscribers": "| 64 | 15.6ns |", "subscribers": "| 8 | 1000ns | 125ns |", "notes-main": "a note",
+		"rounds": "| growth-size | 7 |",
 		"bought": "| no stamp | 1.00M/s | 1.00M/s | 1.00 × |",
 	} {
 		if !strings.Contains(parts[name], want) {
@@ -191,6 +192,38 @@ func TestParts(t *testing.T) {
 	for name, svg := range charts {
 		if n := strings.Count(string(svg), "<rect") + strings.Count(string(svg), "<polyline"); n < 2 {
 			t.Errorf("%s shows %d things:\n%s", name, n, svg)
+		}
+	}
+}
+
+// TestCommandsMakeTheTables: the filters that the document gives beside a table
+// of the default run make all of its rows.
+func TestCommandsMakeTheTables(t *testing.T) {
+	text, err := os.ReadFile("../../docs/performance.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := Parts(map[string]Run{"main": {Rows: planned(t, bench.Choice{Peers: true})}})
+	for _, tt := range []struct {
+		command string
+		choice  bench.Choice
+		parts   []string
+	}{
+		{"--plan default --pattern stream --publishers 1 --subscribers 1", bench.Choice{Patterns: []string{"stream"}, Publishers: []int{1}, Subscribers: []int{1}}, []string{"stream-64", "stream-1KiB", "stream-64KiB"}},
+		{"--plan default --pattern rtt", bench.Choice{Patterns: []string{"rtt"}}, []string{"rtt"}},
+		{"--plan default --publishers 2,4", bench.Choice{Publishers: []int{2, 4}}, []string{"publishers"}},
+		{"--pattern paced --rate 1000,100000,1000000 --wait spin,park,adaptive --mechanism shmbus",
+			bench.Choice{Patterns: []string{"paced"}, Rates: []int{1000, 100_000, 1_000_000}, Mechanisms: []string{"shmbus"}}, []string{"paced"}},
+	} {
+		if !strings.Contains(string(text), tt.command) {
+			t.Errorf("the document does not say %s", tt.command)
+		}
+		tt.choice.Plan, tt.choice.Peers = "default", true
+		some := Parts(map[string]Run{"main": {Rows: planned(t, tt.choice)}})
+		for _, name := range tt.parts {
+			if some[name] != all[name] || strings.Count(some[name], "\n") < 6 {
+				t.Errorf("%s makes\n%s\nand the table is\n%s", tt.command, some[name], all[name])
+			}
 		}
 	}
 }
