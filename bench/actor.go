@@ -180,6 +180,8 @@ func (a *actor) measure(work func(n int, measured bool) error) error {
 	a.place.messages.Store(uint64(a.Count))
 	a.place.sum.Store(a.checker.sum)
 	a.place.share.Store(a.checker.contest.share)
+	a.place.contest.Store(a.checker.contest.count)
+	a.place.until.Store(a.checker.contest.end)
 	return err
 }
 

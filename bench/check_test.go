@@ -153,6 +153,36 @@ func TestCheatsWithBatches(t *testing.T) {
 	}
 }
 
+// TestContestEndsWithTheFirst: what a publisher does when a rival is through is
+// no part of the contest.
+func TestContestEndsWithTheFirst(t *testing.T) {
+	const warm, count = 4, 8
+	c := Cell{Mechanism: "shmbus", Pattern: Stream, Size: 64, Publishers: 2, Subscribers: 1}
+	k := newChecker(c, amount{warm: warm, count: count}, &clock{})
+	writers := []*writer{newWriter(c.Size, 0), newWriter(c.Size, 1)}
+	take := func(publisher, n int) {
+		for range n {
+			k.take(writers[publisher].next())
+		}
+	}
+	take(0, warm)
+	take(1, warm)
+	k.settle()
+	for _, w := range writers {
+		w.settle()
+	}
+	take(1, count/4)
+	take(0, count)
+	first := k.contest
+	take(1, count-count/4)
+	if k.err != nil || k.sum != expectedSum(c, amount{warm: warm, count: count}) {
+		t.Fatalf("summed up %#x, %v", k.sum, k.err)
+	}
+	if k.contest != first || first.count != count+count/4 || first.share != 400_000 || first.end == 0 {
+		t.Errorf("got %+v, want 2 of 10 messages, 0.4 of a fair share", k.contest)
+	}
+}
+
 // TestLapsOfRealRings warms up more than one lap of small rings.
 func TestLapsOfRealRings(t *testing.T) {
 	run(t, Options{Rounds: 1, Count: 320, Cells: plan(t, Choice{

@@ -27,7 +27,9 @@ type place struct {
 	share    shm.Word64 // of the slowest publisher when the first was through, in millionths of its fair share
 	spent    shm.Word64 // burst: counter's ticks spent publishing
 	read     shm.Word64 // burst: messages of each publisher read by all subscribers
-	_        [168]byte
+	contest  shm.Word64 // messages of all publishers when the first was through
+	until    shm.Word64 // counter then
+	_        [152]byte
 }
 
 // States of an actor; they only go up. Nobody begins the warm-up before all

@@ -151,6 +151,15 @@ func TestSummarize(t *testing.T) {
 	if r.longest != 1000 || r.samples != nil {
 		t.Errorf("got %+v", r)
 	}
+	few := result{samples: make([]int64, 999)}
+	few.summarize()
+	if few.percentiles[2] == 0 || few.percentiles[3] != 0 {
+		t.Errorf("got percentiles %v of 999 samples, want none of 99.9 %%", few.percentiles)
+	}
+	rows := rowsOf([]Cell{{Mechanism: "shmbus", Pattern: Paced, Size: 64, Publishers: 1, Subscribers: 1, Rate: 1000}}, []round{{results: []result{few}}})
+	if rows[0].P99Ns == nil || rows[0].P999Ns != nil {
+		t.Errorf("got %+v", rows[0])
+	}
 }
 
 func TestWriteTable(t *testing.T) {

@@ -15,11 +15,14 @@ type result struct {
 	switches  float64 // a message
 	share     float64 // of its fair share, what the slowest publisher had when the first was through; 0 unknown
 
-	percentiles [4]int64 // 50, 90, 99, 99.9
+	percentiles [4]int64 // 50, 90, 99, 99.9; 0 where there are too few samples
 	longest     int64
 }
 
 var quantiles = [...]float64{50, 90, 99, 99.9}
+
+// enough is how many samples a percentile needs to be another than the longest.
+var enough = [...]int{2, 10, 100, 1000}
 
 // summarize makes percentiles of the samples and lets go of them.
 func (r *result) summarize() {
@@ -34,7 +37,9 @@ func (r *result) summarize() {
 		}
 	}
 	for i, q := range quantiles {
-		r.percentiles[i] = min(h.ValueAtQuantile(q), r.longest) // the histogram rounds up
+		if len(r.samples) >= enough[i] {
+			r.percentiles[i] = min(h.ValueAtQuantile(q), r.longest) // the histogram rounds up
+		}
 	}
 	r.samples = nil
 }
@@ -131,7 +136,9 @@ func rowsOf(cells []Cell, rounds []round) []Row {
 		if c.Pattern != Stream {
 			for p, to := range []**int64{&r.P50Ns, &r.P90Ns, &r.P99Ns, &r.P999Ns} {
 				m := median(rounds, func(r round) int64 { return r.results[i].percentiles[p] })
-				*to = &m
+				if !slices.ContainsFunc(rounds, func(r round) bool { return !r.slow && r.results[i].percentiles[p] == 0 }) {
+					*to = &m
+				}
 			}
 			longest := int64(0)
 			for _, o := range rounds {

@@ -18,7 +18,7 @@ import (
 //	burst     the publisher never waits, and only its own time counts ([Burst])
 //	poll      reliable, and the one subscriber reads with Poll, as several do ([Poll])
 //	alone     one publisher after a contest with the others ([Alone])
-//	slowest   of several publishers: the slowest one's messages in the time of the row before
+//	slowest   of several publishers: the slowest one's messages in the time of the row before, until the first was through
 //	ring=N    reliable, with a ring of N bytes instead of the default
 //	without=T reliable, with the trick T of the ring switched off (plan tricks)
 //	quoted    somebody else's figure, measured elsewhere ([Quoted])
@@ -32,12 +32,12 @@ type Row struct {
 	Wait             string   `json:"wait"`
 	Stamps           bool     `json:"stamps"`
 	RatePerS         int      `json:"rate_per_s"` // paced: messages due a second; otherwise 0
-	MsgsPerS         *float64 `json:"msgs_per_s"` // of all publishers; rtt: round trips
+	MsgsPerS         *float64 `json:"msgs_per_s"` // of all publishers, until the first of them is through; rtt: round trips
 	BytesPerS        *float64 `json:"bytes_per_s"`
 	P50Ns            *int64   `json:"p50_ns"` // rtt: there and back; paced: since it was due
 	P90Ns            *int64   `json:"p90_ns"`
 	P99Ns            *int64   `json:"p99_ns"`
-	P999Ns           *int64   `json:"p999_ns"`
+	P999Ns           *int64   `json:"p999_ns"`        // null if a round has fewer than 1000 latencies
 	MaxNs            *int64   `json:"max_ns"`         // of all rounds that count
 	CPUNsPerMsg      *float64 `json:"cpu_ns_per_msg"` // of all participants
 	CtxSwitchesPerMg *float64 `json:"ctx_switches_per_msg"`

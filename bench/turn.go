@@ -201,18 +201,19 @@ func (h *harness) collect(c Cell, a amount, d *desk, samples shm.Span) (result, 
 		}
 	}
 	messages, took := float64(a.count*c.Publishers), end-start
-	switch c.Mode {
-	case Alone:
-		messages = float64(a.count)
-	case Burst:
+	timed := messages
+	switch p := d.place(reader); {
+	case c.Mode == Alone:
+		messages, timed = float64(a.count), float64(a.count)
+	case c.Mode == Burst:
 		took = d.place(0).spent.Load()
+	case c.Publishers > 1: // as long as all of them are at it
+		timed, took = float64(p.contest.Load()), p.until.Load()-start
+		r.share = float64(p.share.Load()) / 1e6
 	}
-	r.perSecond = messages / (float64(max(h.clock.nanos(took), 1)) / 1e9)
+	r.perSecond = timed / (float64(max(h.clock.nanos(took), 1)) / 1e9)
 	r.cpu /= messages
 	r.switches /= messages
-	if c.Publishers > 1 && c.Mode == Usual {
-		r.share = float64(d.place(reader).share.Load()) / 1e6
-	}
 	for i := range d.place(timer).samples.Load() {
 		r.samples = append(r.samples, h.clock.nanos(shm.Ref[shm.Word64](samples, i*sampleSize).Load())) // sync(state): written before stateDone; pairs with reach
 	}

@@ -22,10 +22,12 @@ struct place {
 	uint64_t cpu;
 	uint64_t switches;
 	uint64_t samples;
-	uint64_t share; /* this and the next two: for what no peer does */
+	uint64_t share; /* from here on: for what no peer does */
 	uint64_t spent;
 	uint64_t read;
-	uint8_t pad[168];
+	uint64_t contest;
+	uint64_t until;
+	uint8_t pad[152];
 };
 
 enum { STATE_ATTACHED = 1, STATE_WARM = 2, STATE_DONE = 3 };
