@@ -30,7 +30,8 @@
 // cheap check goes on, and a wrong word between the ends shows in the sum only
 // if it is the first of its line, and not if it is one from an earlier lap.
 //
-//	stream  as fast as it goes; from the first publish to the last message checked
+//	stream  as fast as it goes; from the first publish to the last message checked; several publishers, until
+//	        the first of them is through
 //	rtt     one message there and one back; a clock reading before and after each
 //	paced   open loop: messages are due at fixed times and their latency counts from when they were due, so that
 //	        a stall is charged to every message it delays (no coordinated omission)
@@ -39,7 +40,11 @@
 // does not count. Before and after each round two processes throw one cache
 // line to and fro: rounds in which that took more than twice as long as at the
 // best moment are marked slow, and left out of the medians; if that is all of
-// them, those that took a quarter more than the best round.
+// them, those that took a quarter more than the best round. On one processor
+// there is no such line, and no slow round.
+//
+// Processor time and switches are those of all actors while the clock runs, less
+// what a publisher uses while it waits to be due or for a burst to be read.
 //
 // # Trust and crash model
 //
