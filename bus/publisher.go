@@ -107,10 +107,11 @@ func (p *Publisher) TryPublish(payload []byte) error {
 }
 
 // PublishBatch publishes payloads in order, entering the ring once for all
-// that fit, and returns how many are in it. All have the same Time; other
-// publishers' messages may come between them. A full ring is met as WhenFull
-// says: Block waits for space for the rest, Fail returns [ErrBackpressure],
-// DropNewest drops the rest and returns nil. If one is too large, none is
+// that fit, or for each 256 KiB of them, and returns how many are in it. All
+// have the same Time; other publishers' messages may come between them. A full
+// ring is met as WhenFull says: Block waits for space for the rest, Fail returns
+// [ErrBackpressure], DropNewest drops the rest and returns nil. When ctx ends,
+// it stops before it enters the next time. If one is too large, none is
 // published. Errors otherwise as Publish.
 func (p *Publisher) PublishBatch(ctx context.Context, payloads [][]byte) (int, error) {
 	c := p.c

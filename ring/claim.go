@@ -46,10 +46,16 @@ func (p *Producer) claim(ctx context.Context, n int, kind uint32, now int64) (Cl
 	if n < 0 || n > p.max {
 		return Claim{}, p.tooLarge(n)
 	}
-	if err := p.arrive(ctx); err != nil {
+	p.yieldTurn(ctx)
+	return p.claimNow(ctx, uint64(n), kind, now)
+}
+
+// claimNow claims room for n bytes, out of turn.
+func (p *Producer) claimNow(ctx context.Context, n uint64, kind uint32, now int64) (Claim, error) {
+	if err := p.enter(ctx); err != nil {
 		return Claim{}, err
 	}
-	position, rec, err := p.place(uint64(n))
+	position, rec, err := p.place(n)
 	if err != nil {
 		p.leave()
 		return Claim{}, err
@@ -60,7 +66,7 @@ func (p *Producer) claim(ctx context.Context, n int, kind uint32, now int64) (Cl
 	rec.time.Set(uint64(now))
 	rec.meta.Set(packMeta(kind, p.slot))
 	p.r.log.busyEnd.Store(p.tail) // sync(busyEnd): pairs with walkPending, abortOrphans
-	busy := packCommit(stateBusy, position, uint64(n))
+	busy := packCommit(stateBusy, position, n)
 	rec.commit.Store(uint64(busy)) // sync(commit): pairs with Take
 	failpoint.Hit("ring.claimed")
 	c := Claim{p: p, rec: rec, busy: busy, position: position, sequence: p.sequence}

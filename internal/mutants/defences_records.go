@@ -50,11 +50,11 @@ var defencesOfRecords = []defence{
 		in: "ring", test: `^TestHotRoads$`,
 	},
 	{
-		name: "batch: wake", file: "ring/producer.go",
-		with: `		add(&p.block.stats.batches, 1)
+		name: "batch: wake", file: "ring/batch.go",
+		with: `		p.count(uint64(n), bytes)
 		p.wake()
 `,
-		gone: `		add(&p.block.stats.batches, 1)
+		gone: `		p.count(uint64(n), bytes)
 `,
 		in: "ring", test: `^TestHotRoads$`,
 	},

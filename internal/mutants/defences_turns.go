@@ -73,17 +73,16 @@ var defencesOfTurns = []defence{
 		in:   "ring", test: `^TestGivesWay$`,
 	},
 	{
-		name: "a batch has a turn at a time", file: "ring/producer.go",
+		name: "a batch has a turn at a time", file: "ring/batch.go",
 		with: `		if done += n; n > 0 {
 			p.stopWaiting()
-		}
 `,
-		gone: `		done += n
+		gone: `		if done += n; n > 0 {
 `,
 		in: "ring", test: `^TestBatchWaitsAnew$`,
 	},
 	{
-		name: "a batch that must not wait has no turns", file: "ring/producer.go",
+		name: "a batch that must not wait has no turns", file: "ring/batch.go",
 		with: `		if wait {
 			p.yieldTurn(ctx)
 		}
@@ -91,5 +90,37 @@ var defencesOfTurns = []defence{
 		gone: `		p.yieldTurn(ctx)
 `,
 		in: "ring", test: `^TestGivesWay$`,
+	},
+	{
+		name: "a batch leaves the ring now and then", file: "ring/batch.go",
+		with: `p.tail-began < batchMost {`,
+		gone: `p.tail-began < 1<<62 {`,
+		in:   "ring", test: `^TestBatchLetsOthersIn$`,
+	},
+	{
+		name: "short messages of a batch are looked at now and then", file: "ring/batch.go",
+		with: `publishRun(p, payloads[n:min(n+batchRun, len(payloads))], meta, now)`,
+		gone: `publishRun(p, payloads[n:], meta, now)`,
+		in:   "ring", test: `^TestBatchLetsOthersIn$`,
+	},
+	{
+		name: "a batch copies no large message under the lock", file: "ring/batch.go",
+		with: `		if len(payloads[n]) >= largeCopy {`,
+		gone: `		if false {`,
+		in:   "ring", test: `^TestBatchCopiesOutsideTheLock$`,
+	},
+	{
+		name: "a batch ends with its context", file: "ring/batch.go",
+		with: `	return ctx.Err()
+`,
+		gone: `	return nil
+`,
+		in: "ring", test: `^TestBatchStops$`,
+	},
+	{
+		name: "a batch ends with its handle", file: "ring/batch.go",
+		with: `	if p.stop.Load() != 0 { // sync(stop): pairs with interrupt`,
+		gone: `	if false {`,
+		in:   "ring", test: `^TestBatchStops$`,
 	},
 }
