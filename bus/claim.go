@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"runtime"
+	"slices"
 
 	"github.com/shmbus/shmbus/ring"
 )
@@ -61,7 +62,7 @@ func (p *Publisher) claimed(claim ring.Claim, err error) (Claim, error) {
 		runtime.KeepAlive(p)
 		return Claim{}, translate(err)
 	}
-	c.claims++
+	c.claims = append(c.claims, claim.Sequence())
 	c.exit(lent)
 	return Claim{publisher: p, claim: claim, bytes: claim.Bytes()}, nil
 }
@@ -86,8 +87,9 @@ func (c *Claim) CopyIn(p []byte) int {
 func (c *Claim) Sequence() uint64 { return c.claim.Sequence() }
 
 // Commit publishes the message; it never blocks, and it works on a closed
-// publisher too. The bytes are no longer the caller's. Errors: [ErrClosed] if
-// the claim is over already, [ErrOrphaned] if the host aborted it.
+// publisher too. The bytes are no longer the caller's, whatever it returns.
+// Errors: [ErrClosed] if the claim, or a copy of it, is over already,
+// [ErrOrphaned] if the host aborted it: it is over then.
 func (c *Claim) Commit() error { return c.end(true) }
 
 // Abort gives the room up; subscribers step over it, and its sequence is never
@@ -103,23 +105,28 @@ func (c *Claim) end(commit bool) error {
 		defer c.shared.unlock()
 	}
 	p := c.publisher.c
-	// Closed or not: while a claim is open the memory is there. A copy of this
-	// claim may have ended it already; then none may be open any more, and if
-	// others are, the ring finds that this one is over.
+	// Closed or not: while a claim is open the memory is there.
 	p.enter(inside)
 	err := error(ErrClosed)
 	switch {
-	case p.claims == 0:
+	case !p.ended(c.Sequence()): // a copy of this claim has ended it
 	case commit:
 		err = c.claim.Commit()
 	default:
 		err = c.claim.Abort()
 	}
-	if err == nil {
-		p.claims--
-	}
 	p.exit(p.rest())
 	runtime.KeepAlive(c.publisher)
 	c.publisher, c.bytes = nil, nil
 	return translate(err)
+}
+
+// ended strikes out a claim, which is over now, however it ends; false if it
+// was over already. Most are the oldest.
+func (c *publisher) ended(sequence uint64) bool {
+	i := slices.Index(c.claims, sequence)
+	if i >= 0 {
+		c.claims = slices.Delete(c.claims, i, i+1)
+	}
+	return i >= 0
 }

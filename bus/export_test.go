@@ -20,3 +20,10 @@ func (p *Publisher) Inside() bool {
 func (s *Subscriber) Inside() bool {
 	return s.c.state.Load() == inside // sync(bus.guard): a test looks, pairs with enter
 }
+
+// Orphan aborts the claim as the host does of one whose publisher it takes for
+// dead: in the ring, behind the publisher's back.
+func (c *Claim) Orphan() error {
+	behind := c.claim
+	return behind.Abort()
+}

@@ -30,8 +30,8 @@ type publisher struct {
 	config   PublisherConfig
 	topic    string
 	kind     uint32
-	asked    uint32 // calls that did not look at their context
-	claims   int    // claims not yet committed or aborted
+	asked    uint32   // calls that did not look at their context
+	claims   []uint64 // sequences of those not yet committed, aborted or orphaned
 	stamps
 	final PublisherStats
 }
@@ -213,7 +213,7 @@ func (p *Publisher) refused() error {
 
 // rest is the state between calls.
 func (c *publisher) rest() uint32 {
-	if c.claims > 0 {
+	if len(c.claims) > 0 {
 		return lent
 	}
 	return idle

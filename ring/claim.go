@@ -97,7 +97,8 @@ func (c *Claim) CopyIn(p []byte) int {
 func (c *Claim) Sequence() uint64 { return c.sequence }
 
 // Commit publishes the message. [ErrOrphaned] if the host aborted it,
-// [ErrClosed] if the claim is over already.
+// [ErrClosed] if the claim is over already, by either. Of a copy of a claim
+// that is over this knows nothing: it is [ErrOrphaned].
 func (c *Claim) Commit() error {
 	n := c.busy.length()
 	if err := c.end(stateCommitted); err != nil {
@@ -108,7 +109,7 @@ func (c *Claim) Commit() error {
 	return nil
 }
 
-// Abort gives the room up; subscribers step over it.
+// Abort gives the room up; subscribers step over it. Errors as Commit.
 func (c *Claim) Abort() error {
 	if err := c.end(stateAborted); err != nil {
 		return err
@@ -124,6 +125,7 @@ func (c *Claim) end(state uint64) error {
 	}
 	// Only the owner and, once the owner is proven dead, the host leave BUSY.
 	if !c.rec.commit.CompareAndSwap(uint64(c.busy), uint64(c.busy.with(state))) { // sync(commit): endClaim, pairs with Take, walkPending
+		c.p = nil
 		return ErrOrphaned
 	}
 	c.p.wake()

@@ -275,11 +275,15 @@ func TestLateRepair(t *testing.T) {
 	orphan, err := w.victim.TryClaim(20, 0, 0)
 	w.must(err)
 	w.must(w.remove(w.host))
+	copied := orphan
 	if err := orphan.Commit(); !errors.Is(err, ErrOrphaned) {
 		t.Errorf("a claim the host aborted: Commit: %v, want %v", err, ErrOrphaned)
 	}
-	if err := orphan.Abort(); !errors.Is(err, ErrOrphaned) {
+	if err := copied.Abort(); !errors.Is(err, ErrOrphaned) {
 		t.Errorf("a claim the host aborted: Abort: %v, want %v", err, ErrOrphaned)
+	}
+	if n, err := orphan.CopyIn([]byte("x")), orphan.Commit(); n != 0 || err != ErrClosed {
+		t.Errorf("once more: %d bytes copied, Commit: %v; want 0, %v", n, err, ErrClosed)
 	}
 	next := w.local(0)
 	w.bias(next)
