@@ -25,10 +25,12 @@ type Claim struct {
 // says, except that [DropNewest] has nothing to drop yet and returns
 // [ErrBackpressure] as [Fail] does. Errors as [Publisher.Publish].
 func (p *Publisher) Claim(ctx context.Context, n int) (Claim, error) {
+	needContext(ctx)
 	c := p.c
 	if !c.enter(inside) {
 		return Claim{}, p.refused()
 	}
+	defer p.leave() // also when a context panics
 	claim, err := ring.Claim{}, ctx.Err()
 	if err == nil {
 		if c.config.WhenFull == Block {
@@ -50,20 +52,17 @@ func (p *Publisher) TryClaim(n int) (Claim, error) {
 	if !c.enter(inside) {
 		return Claim{}, p.refused()
 	}
+	defer p.leave()
 	claim, err := c.producer.TryClaim(n, c.kind, c.now())
 	return p.claimed(claim, err)
 }
 
-// claimed goes out of a call that made a claim or did not.
+// claimed returns what a call returns that made a claim or did not.
 func (p *Publisher) claimed(claim ring.Claim, err error) (Claim, error) {
-	c := p.c
 	if err != nil {
-		c.exit(c.rest())
-		runtime.KeepAlive(p)
 		return Claim{}, translate(err)
 	}
-	c.claims = append(c.claims, claim.Sequence())
-	c.exit(lent)
+	p.c.claims = append(p.c.claims, claim.Sequence())
 	return Claim{publisher: p, claim: claim, bytes: claim.Bytes()}, nil
 }
 
@@ -101,7 +100,7 @@ func (c *Claim) end(commit bool) error {
 		return ErrClosed
 	}
 	if c.shared != nil {
-		c.shared.lockUrgent()
+		c.shared.lockUrgent(context.Background())
 		defer c.shared.unlock()
 	}
 	p := c.publisher.c
@@ -109,7 +108,7 @@ func (c *Claim) end(commit bool) error {
 	p.enter(inside)
 	err := error(ErrClosed)
 	switch {
-	case !p.ended(c.Sequence()): // a copy of this claim has ended it
+	case !p.strike(c.Sequence()): // a copy of this claim has ended it
 	case commit:
 		err = c.claim.Commit()
 	default:
@@ -121,9 +120,9 @@ func (c *Claim) end(commit bool) error {
 	return translate(err)
 }
 
-// ended strikes out a claim, which is over now, however it ends; false if it
+// strike strikes out a claim, which is over now, however it ends; false if it
 // was over already. Most are the oldest.
-func (c *publisher) ended(sequence uint64) bool {
+func (c *publisher) strike(sequence uint64) bool {
 	i := slices.Index(c.claims, sequence)
 	if i >= 0 {
 		c.claims = slices.Delete(c.claims, i, i+1)

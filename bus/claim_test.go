@@ -41,7 +41,7 @@ func TestOrphanedClaimIsOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(topics) != 1 || topics[0].Publishers != 0 {
-		t.Errorf("closed, no claim is open, and it is still there: %+v", topics)
+		t.Fatalf("closed, no claim is open, and it is still there: %+v", topics)
 	}
 	for m, err := range s.Messages(ctx) {
 		t.Errorf("got %q, %v, want nothing", m.Payload, err)

@@ -27,3 +27,16 @@ func (c *Claim) Orphan() error {
 	behind := c.claim
 	return behind.Abort()
 }
+
+// HoldTurn takes the turn and makes way for nobody, until release is called.
+func (s *SharedPublisher) HoldTurn() (release func()) {
+	s.turn <- struct{}{}
+	return s.unlock
+}
+
+// Urgent returns how many calls that do not wait for space wait for their turn.
+func (s *SharedPublisher) Urgent() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.urgent
+}

@@ -64,12 +64,13 @@ type PublisherStats struct {
 //
 // Calls are made for what is odd only.
 func (p *Publisher) Publish(ctx context.Context, payload []byte) error {
+	needContext(ctx)
 	c := p.c
+	if c.asked++; c.asked%askContext == 1 && ctx.Err() != nil {
+		return p.ended(ctx.Err())
+	}
 	if odd := c.goIn(inside); odd != 0 && !c.open(odd) {
 		return p.refused()
-	}
-	if c.asked++; c.asked%askContext == 1 && ctx.Err() != nil {
-		return p.failed(ctx.Err())
 	}
 	if !c.producer.PublishShort(payload, c.kind, c.stamp) {
 		return p.failed(c.publish(ctx, payload))
@@ -81,10 +82,25 @@ func (p *Publisher) Publish(ctx context.Context, payload []byte) error {
 	return nil
 }
 
+// needContext panics if there is no context: before the call goes in, so that
+// who recovers from it can go on, and Close does not wait for this call.
+func needContext(ctx context.Context) {
+	if ctx == nil {
+		panic("bus: nil Context")
+	}
+}
+
+// ended is a call whose context had ended, with err, before it went in.
+func (p *Publisher) ended(err error) error {
+	if !p.c.enter(inside) {
+		return p.refused()
+	}
+	return p.failed(err)
+}
+
 // failed goes out of a call that may have failed.
 func (p *Publisher) failed(err error) error {
-	p.c.exit(p.c.rest())
-	runtime.KeepAlive(p)
+	p.leave()
 	return translate(err)
 }
 
@@ -114,10 +130,12 @@ func (p *Publisher) TryPublish(payload []byte) error {
 // it stops before it enters the next time. If one is too large, none is
 // published. Errors otherwise as Publish.
 func (p *Publisher) PublishBatch(ctx context.Context, payloads [][]byte) (int, error) {
+	needContext(ctx)
 	c := p.c
 	if !c.enter(inside) {
 		return 0, p.refused()
 	}
+	defer p.leave() // also when a context panics
 	n, err := 0, ctx.Err()
 	if err == nil {
 		n, err = c.producer.PublishBatch(ctx, payloads, c.kind, c.now(), c.config.WhenFull == Block)
@@ -126,9 +144,13 @@ func (p *Publisher) PublishBatch(ctx context.Context, payloads [][]byte) (int, e
 			err = nil
 		}
 	}
-	c.exit(c.rest())
-	runtime.KeepAlive(p)
 	return n, translate(err)
+}
+
+// leave goes out of a call.
+func (p *Publisher) leave() {
+	p.c.exit(p.c.rest())
+	runtime.KeepAlive(p)
 }
 
 // SetKind sets the kind of the messages that follow.
@@ -150,14 +172,13 @@ func (p *Publisher) MaxMessage() int { return p.c.producer.MaxMessage() }
 // WaitSubscribers blocks until the topic has at least n subscribers, or ctx
 // ends. Errors: ctx's, [ErrClosed].
 func (p *Publisher) WaitSubscribers(ctx context.Context, n int) error {
+	needContext(ctx)
 	c := p.c
 	if !c.enter(inside) {
 		return p.refused()
 	}
-	err := c.producer.WaitCounts(ctx, func(now ring.Counts) bool { return now.Subscribers >= n })
-	c.exit(c.rest())
-	runtime.KeepAlive(p)
-	return translate(err)
+	defer p.leave() // also when a context panics
+	return translate(c.producer.WaitCounts(ctx, func(now ring.Counts) bool { return now.Subscribers >= n }))
 }
 
 // Unread returns how many messages the topic was given while it never had a

@@ -30,11 +30,19 @@ func (p *Publisher) Shared() *SharedPublisher {
 	return &SharedPublisher{p: p, turn: make(chan struct{}, 1)}
 }
 
-// Publish is [Publisher.Publish].
+// Publish is [Publisher.Publish], but looks at ctx each time: many goroutines
+// have as many contexts, and beside the turn it does not show.
 func (s *SharedPublisher) Publish(ctx context.Context, payload []byte) error {
+	needContext(ctx)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if s.p.c.config.WhenFull == Block {
 		// Almost always this is all there is to do.
-		if err := s.TryPublish(payload); err == nil {
+		if !s.lockUrgent(ctx) {
+			return ctx.Err()
+		}
+		if err := s.tryInTurn(payload); err == nil {
 			return nil
 		}
 	}
@@ -70,14 +78,19 @@ func (s *SharedPublisher) WaitSubscribers(ctx context.Context, n int) error {
 
 // TryPublish is [Publisher.TryPublish].
 func (s *SharedPublisher) TryPublish(payload []byte) error {
-	s.lockUrgent()
+	s.lockUrgent(context.Background())
+	return s.tryInTurn(payload)
+}
+
+// tryInTurn publishes, and passes the turn on.
+func (s *SharedPublisher) tryInTurn(payload []byte) error {
 	defer s.unlock()
 	return s.p.TryPublish(payload)
 }
 
 // TryClaim is [Publisher.TryClaim].
 func (s *SharedPublisher) TryClaim(n int) (Claim, error) {
-	s.lockUrgent()
+	s.lockUrgent(context.Background())
 	defer s.unlock()
 	c, err := s.p.TryClaim(n)
 	if err == nil {
@@ -88,14 +101,14 @@ func (s *SharedPublisher) TryClaim(n int) (Claim, error) {
 
 // Unread is [Publisher.Unread].
 func (s *SharedPublisher) Unread() uint64 {
-	s.lockUrgent()
+	s.lockUrgent(context.Background())
 	defer s.unlock()
 	return s.p.Unread()
 }
 
 // Stats is [Publisher.Stats].
 func (s *SharedPublisher) Stats() PublisherStats {
-	s.lockUrgent()
+	s.lockUrgent(context.Background())
 	defer s.unlock()
 	return s.p.Stats()
 }
@@ -112,6 +125,7 @@ func (s *SharedPublisher) Close() error { return s.p.Close() }
 // waitShared runs do, which may wait for space, when it is the caller's turn,
 // and again each time it had to make way.
 func waitShared[T any](ctx context.Context, s *SharedPublisher, do func(context.Context) (T, error)) (T, error) {
+	needContext(ctx)
 	for {
 		select {
 		case s.turn <- struct{}{}:
@@ -119,22 +133,7 @@ func waitShared[T any](ctx context.Context, s *SharedPublisher, do func(context.
 			var none T
 			return none, ctx.Err()
 		}
-		mine, yield := context.WithCancel(ctx)
-		s.mu.Lock()
-		if s.urgent > 0 {
-			yield()
-		}
-		s.yield = yield
-		s.mu.Unlock()
-
-		v, err := do(mine)
-
-		madeWay := mine.Err() != nil && ctx.Err() == nil
-		s.mu.Lock()
-		s.yield = nil
-		s.mu.Unlock()
-		yield()
-		s.unlock()
+		v, madeWay, err := inTurn(ctx, s, do)
 		switch {
 		case err == nil:
 			return v, nil
@@ -149,11 +148,33 @@ func waitShared[T any](ctx context.Context, s *SharedPublisher, do func(context.
 	}
 }
 
-// lockUrgent takes the turn for a call that does not wait for space.
-func (s *SharedPublisher) lockUrgent() {
+// inTurn runs do with a context that ends when others want it to make way, and
+// passes the turn on, also when do panics.
+func inTurn[T any](ctx context.Context, s *SharedPublisher, do func(context.Context) (T, error)) (v T, madeWay bool, err error) {
+	defer s.unlock()
+	mine, yield := context.WithCancel(ctx)
+	defer yield()
+	s.mu.Lock()
+	if s.urgent > 0 {
+		yield()
+	}
+	s.yield = yield
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		s.yield = nil
+		s.mu.Unlock()
+	}()
+	v, err = do(mine)
+	return v, mine.Err() != nil && ctx.Err() == nil, err
+}
+
+// lockUrgent takes the turn for a call that does not wait for space; false if
+// ctx ended first.
+func (s *SharedPublisher) lockUrgent(ctx context.Context) bool {
 	select {
 	case s.turn <- struct{}{}:
-		return
+		return true
 	default:
 	}
 	s.mu.Lock()
@@ -162,10 +183,17 @@ func (s *SharedPublisher) lockUrgent() {
 		s.yield()
 	}
 	s.mu.Unlock()
-	s.turn <- struct{}{}
-	s.mu.Lock()
-	s.urgent--
-	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		s.urgent--
+		s.mu.Unlock()
+	}()
+	select {
+	case s.turn <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 func (s *SharedPublisher) unlock() { <-s.turn }

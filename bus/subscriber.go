@@ -70,12 +70,13 @@ func (s *Subscriber) Next(ctx context.Context) (m Message, err error) {
 //
 // Calls are made for what is odd only.
 func (s *Subscriber) NextInto(ctx context.Context, m *Message) error {
+	needContext(ctx)
 	c := s.c
+	if c.asked++; c.asked%askContext == 1 && ctx.Err() != nil {
+		return s.ended(ctx.Err())
+	}
 	if odd := c.goIn(inside); odd != 0 && !c.open(odd) {
 		return s.refused()
-	}
-	if c.asked++; c.asked%askContext == 1 && ctx.Err() != nil {
-		return s.failed(ctx.Err())
 	}
 	p, h, err := c.consumer.Take()
 	if err != nil {
@@ -116,17 +117,16 @@ func (s *Subscriber) Messages(ctx context.Context) iter.Seq2[Message, error] {
 // error, or the end of the topic. The view of the message before ends. Errors:
 // ctx's, [ErrClosed].
 func (s *Subscriber) Wait(ctx context.Context) error {
+	needContext(ctx)
 	c := s.c
 	if !c.enter(inside) {
 		return s.refused()
 	}
-	var err error
-	if !c.isDrained() {
-		err = c.consumer.Wait(ctx, c.bus.parker)
+	defer s.leave() // also when a context panics
+	if c.isDrained() {
+		return nil
 	}
-	c.exit(idle)
-	runtime.KeepAlive(s)
-	return translate(err)
+	return translate(c.consumer.Wait(ctx, c.bus.parker))
 }
 
 // Topic returns the topic's name.
@@ -172,11 +172,25 @@ func (s *Subscriber) Close() error {
 // refused goes out of a call on a closed handle; the last view ends.
 func (s *Subscriber) refused() error { return s.failed(ErrClosed) }
 
+// ended is a call whose context had ended, with err, before it went in; the
+// last view ends all the same.
+func (s *Subscriber) ended(err error) error {
+	if !s.c.enter(inside) {
+		return s.refused()
+	}
+	return s.failed(err)
+}
+
 // failed goes out of a call that returns no view.
 func (s *Subscriber) failed(err error) error {
+	s.leave()
+	return translate(err)
+}
+
+// leave goes out of a call; no view is out.
+func (s *Subscriber) leave() {
 	s.c.exit(idle)
 	runtime.KeepAlive(s)
-	return translate(err)
 }
 
 // await waits for a record after Next found none, for the reason err.

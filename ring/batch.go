@@ -22,6 +22,7 @@ const (
 // [ErrFull]. It stops between two entries, too, when ctx has ended, or with
 // [ErrClosed] after Interrupt. All carry the same publish time.
 func (p *Producer) PublishBatch(ctx context.Context, payloads [][]byte, kind uint32, now int64, wait bool) (int, error) {
+	needContext(ctx)
 	for i := range payloads {
 		if len(payloads[i]) > p.max {
 			return 0, fmt.Errorf("message %d of the batch: %w", i, p.tooLarge(len(payloads[i])))

@@ -126,6 +126,7 @@ func (e *entrant) enterSlow(ctx context.Context) error {
 	if e.r.options.Exclusive {
 		return &CorruptError{Region: "log", Offset: 0x280, Got: e.r.log.bias.Load(), Want: "the bias of the one publisher"} // sync(bias): fixed, pairs with AddPublisher
 	}
+	needContext(ctx)
 	if ctx == tryContext {
 		e.since = shm.Now()
 	}
@@ -133,15 +134,26 @@ func (e *entrant) enterSlow(ctx context.Context) error {
 	if err := e.lock(ctx); err != nil {
 		return err
 	}
+	in := false
+	defer func() {
+		if !in { // also when a context panics: others must not wait for ever for one that lives
+			e.unlock()
+		}
+	}()
 	failpoint.Hit("ring.locked")
 	err := e.revoke(ctx)
 	if err == nil {
 		err = e.catchUp()
 	}
-	if err != nil {
-		e.unlock()
-	}
+	in = err == nil
 	return err
+}
+
+// needContext panics if there is no context, before anything is held.
+func needContext(ctx context.Context) {
+	if ctx == nil {
+		panic("ring: nil Context")
+	}
 }
 
 // leave stores what others need to know and leaves the ring.

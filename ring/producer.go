@@ -319,6 +319,7 @@ func (p *Producer) WaitCounts(ctx context.Context, ok func(Counts) bool) error {
 // waitForSpace waits, outside the lock, until a record with n bytes of payload
 // may fit.
 func (p *Producer) waitForSpace(ctx context.Context, n uint64) error {
+	needContext(ctx)
 	began := shm.Now()
 	defer func() { add(&p.block.stats.blockedNanos, uint64(shm.Now()-began)) }()
 	extent := extentOf(n)

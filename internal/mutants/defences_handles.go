@@ -14,12 +14,12 @@ var defencesOfHandles = []defence{
 	p.exit(p.rest())
 	runtime.KeepAlive(c.publisher)
 `,
-		in:   "bus", test: `^TestOrphanedClaimIsOver$`,
+		in: "bus", test: `^TestOrphanedClaimIsOver$`,
 	},
 	{
 		name: "copies of a claim are told from others", file: "bus/claim.go",
-		with: `	case !p.ended(c.Sequence()): // a copy`,
-		gone: `	case !p.ended(c.Sequence()) && len(p.claims) == 0: // a copy`,
+		with: `	case !p.strike(c.Sequence()): // a copy`,
+		gone: `	case !p.strike(c.Sequence()) && len(p.claims) == 0: // a copy`,
 		in:   "bus", test: `^TestCopiesOfAClaim$`,
 	},
 	{
@@ -28,5 +28,50 @@ var defencesOfHandles = []defence{
 		return ErrOrphaned`,
 		gone: `		return ErrOrphaned`,
 		in:   "ring", test: `^TestLateRepair$`,
+	},
+	{
+		name: "no context is refused outside", file: "bus/publisher.go",
+		with: `	if ctx == nil {
+		panic("bus: nil Context")
+	}`,
+		gone: ``,
+		in:   "bus", test: `^TestContextsThatPanic$`,
+	},
+	{
+		name: "calls go out when a context panics", file: "bus/publisher.go",
+		with: `	defer p.leave() // also when a context panics
+	n, err := 0, ctx.Err()`,
+		gone: `	n, err := 0, ctx.Err()
+	defer p.leave()`,
+		in: "bus", test: `^TestContextsThatPanic$`,
+	},
+	{
+		name: "a panic leaves the mutex", file: "ring/lock.go",
+		with: `	in := false
+	defer func() {
+		if !in {`,
+		gone: `	in := ctx != tryContext
+	defer func() {
+		if !in {`,
+		in: "ring", test: `^TestContextsThatPanic$`,
+	},
+	{
+		name: "a shared publisher looks at contexts", file: "bus/shared.go",
+		with: `	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if s.p.c.config`,
+		gone: `	if s.p.c.config`,
+		in:   "bus", test: `^TestSharedLooksAtItsContext$`,
+	},
+	{
+		name: "waits for a turn end with their context", file: "bus/shared.go",
+		with: `	case <-ctx.Done():
+		return false
+`,
+		gone: `	case <-ctx.Done():
+		return true
+`,
+		in: "bus", test: `^TestSharedTurnEndsWithContext$`,
 	},
 }
