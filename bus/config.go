@@ -150,8 +150,9 @@ func Latest() Start { return Start{Kind: ring.StartLatest} }
 func Earliest() Start { return Start{Kind: ring.StartEarliest} }
 
 // FromSequence starts with the message of this sequence. If it is no longer in
-// the ring, it starts with the oldest that is, whose Lost says how many are
-// missing. ErrStart if the topic has not come so far. A topic that is not there
+// the ring, it starts with the oldest that is: a lossy subscriber finds in its
+// Lost how many are missing, a reliable one, whose Lost is always 0, by its
+// Sequence. ErrStart if the topic has not come so far. A topic that is not there
 // yet begins with 0, whatever was asked for.
 func FromSequence(n uint64) Start { return Start{Kind: ring.StartSequence, Sequence: n} }
 

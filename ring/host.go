@@ -14,7 +14,7 @@ type StartKind uint8
 const (
 	StartLatest   StartKind = iota // behind the last message
 	StartEarliest                  // the oldest message still in the ring
-	StartSequence                  // the message of this sequence, or the oldest still there
+	StartSequence                  // the message of this sequence, or the oldest still there: what a lossy one misses is lost
 	StartAge                       // the first message not older than Age
 )
 
@@ -157,13 +157,13 @@ func (h *Host) AddSubscriber(ctx context.Context, s SubscriberSpec) (Attachment,
 // turn.
 func (h *Host) attach(ctx context.Context, s SubscriberSpec) (Attachment, error) {
 	if h.r.options.Exclusive {
-		return h.announce(ctx, s)
+		return s.counted(h.announce(ctx, s))
 	}
 	if err := h.e.enterSlow(ctx); err != nil {
 		return Attachment{}, err
 	}
 	defer h.e.leaveSlow(false)
-	a, err := h.find(s.Start)
+	a, err := s.counted(h.find(s.Start))
 	if err != nil {
 		return Attachment{}, err
 	}
@@ -204,13 +204,22 @@ func (h *Host) gate(s SubscriberSpec) {
 	log.gates[s.Slot/64].Or(1 << (s.Slot % 64))   // sync(gates): pairs with gatingCursor
 }
 
+// counted makes a lossy subscriber count what it asked for and is no longer
+// there: its first record has a later sequence. A reliable one knows no loss.
+func (s *SubscriberSpec) counted(a Attachment, err error) (Attachment, error) {
+	if err == nil && s.Mode == Lossy && s.Start.Kind == StartSequence {
+		a.Sequence = s.Start.Sequence
+	}
+	return a, err
+}
+
 // find returns where a subscriber begins. Inside the lock.
 func (h *Host) find(s Start) (Attachment, error) {
 	end := Attachment{Position: h.e.tail, Sequence: h.e.sequence}
 	if s.Kind == StartLatest {
 		return end, nil
 	}
-	if s.Kind == StartSequence && before(end.Sequence, s.Sequence) {
+	if s.Kind == StartSequence && end.Sequence < s.Sequence { // they begin with 0 and do not come around
 		return Attachment{}, fmt.Errorf("%w: asked for sequence %d, the next one is %d", ErrBadStart, s.Sequence, end.Sequence)
 	}
 	// The sparse index gives 1/64 of the ring; the records do the rest.
