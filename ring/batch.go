@@ -48,6 +48,9 @@ func (p *Producer) PublishBatch(ctx context.Context, payloads [][]byte, kind uin
 		case err == nil && done < len(payloads):
 			err = p.over(ctx)
 		}
+		if err == ErrFull {
+			add(&p.block.stats.refused, 1)
+		}
 		if err != nil {
 			p.stopWaiting()
 			return done, err

@@ -131,3 +131,19 @@ func TestBatchCopiesOutsideTheLock(t *testing.T) {
 		t.Errorf("counted %d messages, %d bytes, %d batches; want %d, %d, 1", s.Published, s.Bytes, s.Batches, len(batch), total)
 	}
 }
+
+// TestBatchIsRefused once, where there is no room for the rest of it.
+func TestBatchIsRefused(t *testing.T) {
+	for _, n := range []int{64, 900} {
+		room := newHeapRoom(t, Options{})
+		p := room.local(0)
+		room.localConsumer(0, SubscriberSpec{})
+		done, err := p.PublishBatch(t.Context(), bigBatch(n), 0, 0, false)
+		if err != ErrFull || done == 0 {
+			t.Errorf("%d bytes: published %d, %v, want some and %v", n, done, err, ErrFull)
+		}
+		if s := room.ring.Publishers()[0]; s.Refused != 1 || s.Published != uint64(done) {
+			t.Errorf("%d bytes: counted %d refused, %d published; want 1, %d", n, s.Refused, s.Published, done)
+		}
+	}
+}

@@ -108,8 +108,8 @@ func testFull(t *testing.T, s *site) {
 		}
 		sub.empty() // and with that, says how far it has read
 	}
-	if info := r.ring.Publishers()[0]; info.Refused != 4*2 {
-		t.Errorf("%d refused, want 8: each TryPublish and TryClaim", info.Refused)
+	if info := r.ring.Publishers()[0]; info.Refused != 4*3 {
+		t.Errorf("%d refused, want 12: each TryPublish, TryClaim and PublishBatch", info.Refused)
 	}
 }
 
