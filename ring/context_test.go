@@ -3,6 +3,7 @@ package ring
 import (
 	"context"
 	"testing"
+	"time"
 )
 
 // TestContextsThatPanic: who recovers from the panic of a context, or from
@@ -43,5 +44,21 @@ func TestContextsThatPanic(t *testing.T) {
 				t.Errorf("%s, %s: another: %v", name, want, err)
 			}
 		}
+	}
+}
+
+// TestPatienceEndsWithTheDeadline: who waits for the lock sleeps no longer than
+// its context lasts, and does not spin when that is about to end.
+func TestPatienceEndsWithTheDeadline(t *testing.T) {
+	e := newHeapRoom(t, Options{}).local(0)
+	if d := e.patience(t.Context()); d != maxFutexWait {
+		t.Errorf("without a deadline: %v, want %v", d, maxFutexWait)
+	}
+	for _, left := range []time.Duration{-time.Hour, 0, maxFutexWait / 5, time.Hour} {
+		ctx, cancel := context.WithTimeout(context.Background(), left)
+		if d := e.patience(ctx); d < minPatience || d > max(left, minPatience) || d > maxFutexWait {
+			t.Errorf("%v before the deadline: %v, want %v at least, and %v at most", left, d, minPatience, min(max(left, minPatience), maxFutexWait))
+		}
+		cancel()
 	}
 }

@@ -44,6 +44,7 @@ const (
 
 	// No wait in the kernel is longer: liveness never depends on a peer's wake.
 	maxFutexWait = 50 * time.Millisecond
+	minPatience  = 100 * time.Microsecond
 )
 
 func identityOf(slot int, generation uint32) uint32 { return generation<<8 | uint32(slot+1) }
@@ -235,10 +236,14 @@ func (e *entrant) lock(ctx context.Context) error {
 	}
 }
 
-// patience returns how long to wait before looking again.
+// patience returns how long to wait before looking again: not beyond the
+// deadline of ctx, but when that has passed, long enough for ctx to say so.
 func (e *entrant) patience(ctx context.Context) time.Duration {
 	if ctx == tryContext {
 		return tryWait - time.Duration(shm.Now()-e.since)
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		return min(max(time.Until(deadline), minPatience), maxFutexWait)
 	}
 	return maxFutexWait
 }
@@ -313,7 +318,7 @@ func (e *entrant) awaitInactive(ctx context.Context, x uint32) error {
 		case spins < 220:
 			runtime.Gosched()
 		default:
-			time.Sleep(min(time.Duration(spins-219)*50*time.Microsecond, maxFutexWait))
+			time.Sleep(min(time.Duration(spins-219)*50*time.Microsecond, e.patience(ctx)))
 			if err := e.blockedBy(ctx, x); err != nil {
 				return err // bias stays revoking: the next one repeats all of this
 			}

@@ -74,4 +74,30 @@ var defencesOfHandles = []defence{
 `,
 		in: "bus", test: `^TestSharedTurnEndsWithContext$`,
 	},
+	{
+		name: "who waits for the lock knows its deadline", file: "ring/lock.go",
+		with: `		return min(max(time.Until(deadline), minPatience), maxFutexWait)`,
+		gone: `		return max(maxFutexWait, time.Until(deadline)*0)`,
+		in:   "ring", test: `^TestPatienceEndsWithTheDeadline$`,
+	},
+	{
+		name: "batches that are refused count", file: "ring/batch.go",
+		with: `			add(&p.block.stats.refused, 1)
+`,
+		gone: ``,
+		in:   "ring", test: `^TestBatchIsRefused$`,
+	},
+	{
+		name: "loss counts from where one asked to start", file: "ring/host.go",
+		with: `		a.Sequence = s.Start.Sequence
+`,
+		gone: ``,
+		in:   "ring", test: `^TestLossBeforeTheStart$`,
+	},
+	{
+		name: "sequences do not come around", file: "ring/host.go",
+		with: `end.Sequence < s.Sequence {`,
+		gone: `before(end.Sequence, s.Sequence) {`,
+		in:   "ring", test: `^TestStartBeyondTheEnd$`,
+	},
 }
