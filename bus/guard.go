@@ -10,7 +10,7 @@ import "github.com/shmbus/shmbus/shm"
 //	inside   a call is inside                  it settles what Close left when it goes out
 //	polling  Poll is inside, perhaps in the    the same
 //	         user's function
-//	lent     no call inside, views are out     the next call, or the collection of the handle, settles
+//	lent     no call inside, views are out     the next call settles, or the collection of the handle
 //
 //	closed   shutBit is set by Close, once; strongBit from the start, or never
 //

@@ -13,7 +13,9 @@ type Message struct {
 	// is mapped read-only: a write ends the process). It is valid until the
 	// next call of the subscriber, in Poll until the function returns; Clone
 	// to keep it. For a reliable subscriber it is the ring itself, for a lossy
-	// one a copy.
+	// one a copy. Who reads it keeps the Message or the Subscriber reachable
+	// meanwhile (runtime.KeepAlive, a deferred Close): once the Subscriber is
+	// collected, publishers write over it.
 	Payload []byte
 	// Sequence numbers the messages of a topic from 0, without gaps but for
 	// aborted claims.

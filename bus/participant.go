@@ -15,11 +15,20 @@ import (
 //	call inside    neither           neither
 //	views out      leaves            neither: others must not write where a claim is being filled
 //	idle           leaves, unmaps    leaves, unmaps
+//	collected      leaves, below     leaves, unmaps: a claim would have kept it
+//
+// A message keeps its subscriber from being collected, but its payload does
+// not: who keeps that alone may be reading it when the subscriber is. So the
+// memory stays mapped then if a view was out. It is a fault otherwise, which
+// ends the program; so the view shows the message until publishers, who do not
+// wait for it any more, write over it. The price is one mapping a topic for as
+// long as the program runs: all of a Bus share it.
 type participant struct {
 	guard
 	bus       *Bus
 	grant     *control.Grant
 	publisher bool
+	maps      bool   // what is lent is mapped memory that may be read without the handle
 	interrupt func() // makes a blocked call return
 	retire    func() // the last look at the mapped memory: flush, keep the statistics
 
@@ -39,7 +48,7 @@ func (p *participant) close() error {
 }
 
 // abandon closes for a handle that was collected: no call is inside and no
-// view is reachable.
+// message or claim is reachable.
 func (p *participant) abandon() {
 	if p.shut() {
 		p.interrupt()
@@ -55,7 +64,7 @@ func (p *participant) exit(as uint32) {
 }
 
 // settle gives back what a closed participant may give back in the state it
-// is in. abandoned says that views do not count any more.
+// is in. abandoned says that the handle was collected.
 func (p *participant) settle(abandoned bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -63,7 +72,7 @@ func (p *participant) settle(abandoned bool) error {
 	if state == inside || state == polling {
 		return nil // its way out leads here again
 	}
-	free := state == idle || abandoned
+	free := state == idle || abandoned && !p.maps
 	if p.unmapped || !free && (p.publisher || p.left) {
 		p.bus.wake()
 		return nil

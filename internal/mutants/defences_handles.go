@@ -100,4 +100,12 @@ var defencesOfHandles = []defence{
 		gone: `before(end.Sequence, s.Sequence) {`,
 		in:   "ring", test: `^TestStartBeyondTheEnd$`,
 	},
+	{
+		name: "views outlive their subscriber", file: "bus/participant.go",
+		with: ` || abandoned && !p.maps
+`,
+		gone: ` || abandoned
+`,
+		in: "bus", test: `^TestViewOutlivesItsSubscriber$`,
+	},
 }
