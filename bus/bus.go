@@ -43,7 +43,8 @@ type Bus struct {
 // directory when its last participant is gone, the next one uses.
 //
 // Errors: [ErrNoBus], [ErrNoHost], [ErrHostStalled], [ErrVersion],
-// [ErrBadName], [ErrPermission], errors.ErrUnsupported where this is not Linux.
+// [ErrBadName], [ErrPermission], errors.ErrUnsupported where this is not Linux, or
+// a 32-bit processor.
 func Open(ctx context.Context, c Config) (*Bus, error) {
 	config := c.control()
 	client, err := control.Dial(ctx, config)

@@ -61,6 +61,6 @@
 // [Message.Clone] instead. A reliable subscriber that stops reading stops the
 // topic when the ring is full, unless it has a MaxLag; a claim that is kept
 // open stops its subscribers. Memory of topics counts towards the cgroup of
-// the host. Only linux/amd64 and linux/arm64 work; elsewhere Open returns
-// errors.ErrUnsupported.
+// the host. It is made for linux/amd64 and linux/arm64 and tested there; on other
+// systems, and on 32-bit processors, Open returns errors.ErrUnsupported.
 package bus

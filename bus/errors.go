@@ -54,9 +54,10 @@ var (
 	ErrNoMemory = newSentinel("bus: not enough memory", control.ErrNoMemory, shm.ErrNoMemory)
 	// ErrStart: the topic has not reached the sequence to start at.
 	ErrStart = ring.ErrBadStart
-	// ErrStalled: a live but stopped publisher holds the lock of the topic and
-	// the context ended meanwhile; the text names it. It is never robbed:
-	// continue it or kill it.
+	// ErrStalled: a live publisher held the lock of the topic while the context
+	// ended, or for the 20 ms of TryPublish; the text names it. As a rule it is
+	// stopped, or has no processor; where many publish, it may just have been
+	// busy. It is never robbed: try again, continue it or kill it.
 	ErrStalled = newSentinel("bus: stalled", ring.ErrStalled, control.ErrStalled)
 )
 

@@ -3,9 +3,11 @@ package control
 import (
 	"errors"
 	"fmt"
+	"math/bits"
 	"os"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -30,8 +32,11 @@ const (
 // at work.
 //
 // Errors: ErrBadName, ErrNoBus, ErrDirSymlink, ErrNotDir, ErrDirOwner, ErrDirMode,
-// ErrGuest, ErrPermission.
+// ErrGuest, ErrPermission, errors.ErrUnsupported on a 32-bit processor.
 func OpenBusDir(root, bus string, o DirOptions) (*BusDir, error) {
+	if err := needWords(bits.UintSize); err != nil {
+		return nil, err
+	}
 	if err := ValidName("bus", bus); err != nil {
 		return nil, err
 	}
@@ -50,6 +55,15 @@ func OpenBusDir(root, bus string, o DirOptions) (*BusDir, error) {
 		d.Close() // removed between opening and flock: make it again
 	}
 	return nil, fmt.Errorf("%w: %s is removed as fast as it is made", ErrNoBus, filepath.Join(root, bus))
+}
+
+// needWords refuses a processor, by the bits of its words, that writes in two
+// halves what others read whole.
+func needWords(size int) error {
+	if size < 64 {
+		return fmt.Errorf("control: shared memory is made of 64-bit words, and %s writes %d bits at once: %w", runtime.GOARCH, size, errors.ErrUnsupported)
+	}
+	return nil
 }
 
 func openBusDir(root, bus string, o DirOptions) (*BusDir, error) {

@@ -325,3 +325,14 @@ func TestLookupGroup(t *testing.T) {
 		t.Error("a group that is not there was found")
 	}
 }
+
+// TestNarrowProcessorsAreRefused: 32-bit programs compile, and would write a
+// position in two halves.
+func TestNarrowProcessorsAreRefused(t *testing.T) {
+	if err := needWords(32); !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "64-bit") {
+		t.Errorf("32 bits: %v, want ErrUnsupported that says 64-bit", err)
+	}
+	if err := needWords(64); err != nil {
+		t.Errorf("64 bits: %v", err)
+	}
+}

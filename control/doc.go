@@ -53,7 +53,7 @@
 //
 // # Caveats
 //
-// Linux only; elsewhere everything returns errors.ErrUnsupported. /proc must be
-// mounted. Whoever removes both lock files under a running host makes room for a
+// Linux on 64-bit processors only; elsewhere everything returns
+// errors.ErrUnsupported. /proc must be mounted. Whoever removes both lock files under a running host makes room for a
 // second one (see HostLock).
 package control

@@ -55,9 +55,10 @@ var (
 	// ErrCorrupt: the shared bytes contradict themselves; a *CorruptError says
 	// where. Nothing out of bounds was read.
 	ErrCorrupt = errors.New("ring: corrupt")
-	// ErrStalled: the context ended while a participant that is alive but
-	// stopped held the lock; a *StalledError names it. It is never robbed:
-	// continue it or kill it.
+	// ErrStalled: the context ended while a participant that is alive held the
+	// lock; a *StalledError names it. As a rule it is stopped, or has no
+	// processor; where many publish, it may just have been busy. It is never
+	// robbed: try again, continue it or kill it.
 	ErrStalled = errors.New("ring: lock held by a stopped participant")
 )
 
