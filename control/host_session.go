@@ -305,8 +305,15 @@ func (s *session) dispatch(m request, head Header, files []*os.File) error {
 func (s *session) answer(ctx context.Context, cancel context.CancelFunc, m request, head Header, files []*os.File) {
 	defer s.work.Done()
 	defer cancel()
+	// Nothing that is deferred takes mu: a panic under it would wait for ever, with
+	// host.lock held, in place of ending the process.
 	s.host.busyBy(1)
-	defer s.host.busyBy(-1)
+	s.respond(ctx, m, head, files)
+	s.host.busyBy(-1)
+}
+
+// respond does what a request asks for and sends the answer.
+func (s *session) respond(ctx context.Context, m request, head Header, files []*os.File) {
 	r, err := s.host.handle(ctx, s, m, head, files)
 	s.host.mu.Lock()
 	delete(s.requests, head.ID)
