@@ -54,8 +54,9 @@ func (h *host) offer(ctx context.Context, s *session, id slotID, files []*os.Fil
 	if err != nil {
 		return err
 	}
-	defer h.unref(t)
-	return h.claim(s, t, id)
+	err = h.claim(s, t, id)
+	h.unref(t)
+	return err
 }
 
 // topicOfOffer returns the topic that these regions are, adopted if need be, with
@@ -215,6 +216,9 @@ func (h *host) claim(s *session, t *topic, id slotID) error {
 		return fmt.Errorf("%w: %s slot %d of topic %q, generation %d", ErrOrphaned, id.Role, id.Slot, id.Topic, id.Generation)
 	case d.state == holderAway:
 		d.state, d.session = holderLive, s
+		return nil
+	case d.state == holderMapping && !d.unwanted:
+		d.session = s // live when mapped is through
 		return nil
 	case d.state == holderLive && d.session == s:
 		return nil

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/shmbus/shmbus/ring"
 )
 
 // Exclusive topics: one publisher for life, and nobody else can ever map the log
@@ -29,7 +31,7 @@ func (h *host) mapped(s *session, id slotID) error {
 		d = t.find(id)
 	}
 	switch {
-	case d == nil || d.session != s || d.role != rolePublisher || !t.options.Exclusive:
+	case d == nil || d.session != s || d.state != holderLive && !t.live || d.role != rolePublisher || !t.options.Exclusive:
 		h.mu.Unlock()
 		return fmt.Errorf("%w: %s slot %d of topic %q, generation %d, is not of an exclusive topic of yours", ErrOrphaned, id.Role, id.Slot, id.Topic, id.Generation)
 	case t.live:
@@ -38,30 +40,66 @@ func (h *host) mapped(s *session, id slotID) error {
 	}
 	t.unsealed = false
 	t.refs++
+	d.state = holderMapping
 	h.mu.Unlock()
 	err := t.closeLog()
-	if err != nil {
-		h.abandonTopic(t, err)
+	if err == nil {
+		h.goLive(t, d)
 	} else {
-		h.goLive(t)
+		h.abandonTopic(t, err)
+	}
+	if !h.settleMapped(d, err != nil) && err == nil {
+		err = fmt.Errorf("%w: %s of topic %q was given up meanwhile", ErrOrphaned, d, id.Topic)
 	}
 	h.unref(t)
 	return err
 }
 
-// closeLog gives up the host's right to write the log, with everybody else's.
+// settleMapped ends the state in which nobody but mapped may drop a publisher, and
+// drops it if that failed or somebody would have meanwhile. It reports whether the
+// publisher is still there.
+func (h *host) settleMapped(d *holder, failed bool) bool {
+	h.mu.Lock()
+	switch {
+	case failed || d.unwanted:
+		d.state = holderLeaving
+	case d.session.ended:
+		d.state = holderAway
+	default:
+		d.state = holderLive
+	}
+	there := d.state != holderLeaving
+	h.mu.Unlock()
+	if !there {
+		h.drop(d)
+	}
+	return there
+}
+
+// closeLog gives up the host's right to write the log, with everybody else's. If
+// that fails the ring is as it was, for the publisher's slot to be removed from it.
 func (t *topic) closeLog() error {
-	p := &t.regions.log
-	if err := p.rw.SealWrites(); err != nil {
+	r := &t.regions
+	if err := r.log.rw.SealWrites(); err != nil {
 		return err
 	}
-	mapping, err := p.rw.Map(false)
+	mapping, err := r.log.rw.Map(false)
 	if err != nil {
 		return err
 	}
-	p.mapping.Unmap()
-	p.mapping = mapping
-	return t.openRing()
+	again, err := ring.Open(mapping.Bytes(), r.cursors.bytes(), r.guests.bytes())
+	if err != nil {
+		mapping.Unmap()
+		return err
+	}
+	host := again.Host(0)
+	if _, err := host.TakeOver(); err != nil {
+		mapping.Unmap()
+		return err
+	}
+	r.log.mapping.Unmap()
+	r.log.mapping, t.ring, t.host = mapping, again, host
+	return nil
 }
 
 // abandonTopic takes an exclusive topic that is not live out of the map. Whoever

@@ -31,8 +31,10 @@ func (h *host) end(s *session) {
 	}
 	h.each(func(d *holder) {
 		switch {
-		case !h.open || d.session != s || d.state != holderLive:
+		case !h.open || d.session != s || d.state != holderLive && d.state != holderMapping:
 			// When the host ends, everybody keeps what he has, for the next one.
+		case d.state == holderMapping:
+			waits = true // away, or dropped, when mapped is through
 		case d.role == rolePublisher:
 			d.state = holderAway
 			waits = true
@@ -101,11 +103,15 @@ func (h *host) dropUntilNone(choose func(*holder) bool) {
 }
 
 // makeLeaving makes the chosen holders leaving, and returns them, subscribers
-// first. mu is held.
+// first. One that is mapping it leaves to mapped. mu is held.
 func (h *host) makeLeaving(choose func(*holder) bool) []*holder {
 	var subscribers, publishers []*holder
 	h.each(func(d *holder) {
 		if !choose(d) {
+			return
+		}
+		if d.state == holderMapping {
+			d.unwanted = true
 			return
 		}
 		d.state = holderLeaving
@@ -127,7 +133,9 @@ func (h *host) each(f func(*holder)) {
 
 // leave frees all that a session holds, at its word.
 func (h *host) leave(s *session) {
-	h.dropAll(func(d *holder) bool { return d.session == s && (d.state == holderLive || d.state == holderDetached) })
+	h.dropAll(func(d *holder) bool {
+		return d.session == s && (d.state == holderLive || d.state == holderMapping || d.state == holderDetached)
+	})
 }
 
 // release frees one slot at the word of its holder. A slot that is not there, or
@@ -150,7 +158,8 @@ func (h *host) release(s *session, id slotID) error {
 func (h *host) ready(s *session) {
 	h.dropUntilNone(func(d *holder) bool {
 		_, claimed := s.claims[d.id()]
-		return s.member != 0 && d.member == s.member && !claimed && (d.state == holderAway || d.state == holderDetached)
+		return s.member != 0 && d.member == s.member && !claimed &&
+			(d.state == holderAway || d.state == holderDetached || d.state == holderMapping && d.session != s)
 	})
 	h.arrive(s) // from here on adopt looks itself; in the same breath, or a topic might come in between
 	h.mu.Unlock()

@@ -151,15 +151,20 @@ func (h *host) makeTopic(t *topic, m *publishRequest) error {
 		h.mu.Unlock()
 		return nil
 	}
-	h.goLive(t)
+	h.goLive(t, nil)
 	return nil
 }
 
-// goLive attaches those who wait for a topic, and lets everybody else in.
-func (h *host) goLive(t *topic) {
+// goLive attaches those who wait for a topic, and lets everybody else in, unless
+// the topic has been abandoned, or its publisher, if it is exclusive, is unwanted.
+func (h *host) goLive(t *topic, publisher *holder) {
 	h.storeTopic(t)
 	for {
 		h.mu.Lock()
+		if t.removed || publisher != nil && publisher.unwanted {
+			h.mu.Unlock()
+			return
+		}
 		waiting := h.waiters[t.name]
 		delete(h.waiters, t.name)
 		h.busy += len(waiting)

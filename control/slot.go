@@ -29,6 +29,12 @@ import (
 //	                     member came back without offering it
 //	detached → leaving   likewise; or a release
 //	(adoption) → away    a slot found granted in the ring of an adopted topic
+//	live → mapping       mapped, of an exclusive topic's publisher (not in the picture).
+//	                     The goroutine that serves it walks the ring and maps it anew:
+//	                     nobody else drops it, who would have makes it unwanted
+//	mapping → live       the same goroutine, once the topic is live
+//	mapping → away       the same: its session has ended meanwhile
+//	mapping → leaving    the same: it is unwanted, or the log could not be mapped
 //
 // If the host dies at any of these steps, its successor finds in the ring either
 // no slot (before granting reached it, after leaving was through) or a granted one,
@@ -42,6 +48,7 @@ type holder struct {
 	member     uint64
 	name       string
 	state      holderState
+	unwanted   bool // mapping, and to be dropped after that
 	// session is the connection it lives on; the last one when away or
 	// detached; nil if adopted and never claimed.
 	session *session
@@ -52,6 +59,7 @@ type holderState uint8
 const (
 	holderGranting holderState = iota
 	holderLive
+	holderMapping
 	holderAway
 	holderDetached
 	holderLeaving

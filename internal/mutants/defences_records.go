@@ -445,7 +445,7 @@ var defencesOfRecords = []defence{
 	},
 	{
 		name: "exclusive: the host seals the log", file: "control/exclusive.go",
-		with: `	if err := p.rw.SealWrites(); err != nil {`,
+		with: `	if err := r.log.rw.SealWrites(); err != nil {`,
 		gone: `	if err := error(nil); err != nil {`,
 		in:   "control", test: `^TestExclusiveLogIsReadOnlyForAll$`,
 		harmless: "the publisher seals it as soon as it has mapped it, before it says so to the host, and nobody else has a descriptor before that",
