@@ -37,13 +37,6 @@ func (h *host) offer(ctx context.Context, s *session, id slotID, files []*os.Fil
 	case !s.guest && (len(files) < 2 || len(files) > 3):
 		return fmt.Errorf("%w: an offer carries log, cursors and, if there are, guests; got %d", ErrDescriptors, len(files))
 	}
-	h.mu.Lock()
-	if len(s.claims) >= maxClaims {
-		h.mu.Unlock()
-		return fmt.Errorf("%w: more than %d offers", ErrTooManyRequests, maxClaims)
-	}
-	s.claims[id] = struct{}{}
-	h.mu.Unlock()
 	var t *topic
 	var err error
 	if s.guest {

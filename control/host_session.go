@@ -266,18 +266,7 @@ func (s *session) dispatch(m request, head Header, files []*os.File) error {
 		return errBye
 	}
 	ctx, cancel := context.WithCancel(s.ctx)
-	s.host.mu.Lock()
-	var err error
-	switch {
-	case s.requests[head.ID] != nil:
-		err = fmt.Errorf("%w: request id %d is in use", ErrMalformed, head.ID)
-	case len(s.requests) >= maxRequests:
-		err = fmt.Errorf("%w: the limit is %d", ErrTooManyRequests, maxRequests)
-	default:
-		s.requests[head.ID] = cancel
-	}
-	s.host.mu.Unlock()
-	if err != nil {
+	if err := s.enter(m, head, cancel); err != nil {
 		cancel()
 		CloseFiles(files)
 		if errors.Is(err, ErrTooManyRequests) {
@@ -298,6 +287,27 @@ func (s *session) dispatch(m request, head Header, files []*os.File) error {
 	}
 	s.work.Add(1)
 	go s.answer(ctx, cancel, m, head, files)
+	return nil
+}
+
+// enter notes a request as under way, and what it offers: a ready that is read later
+// finds the claim of every offer read before, however the two are scheduled.
+func (s *session) enter(m request, head Header, cancel context.CancelFunc) error {
+	s.host.mu.Lock()
+	defer s.host.mu.Unlock()
+	if s.requests[head.ID] != nil {
+		return fmt.Errorf("%w: request id %d is in use", ErrMalformed, head.ID)
+	}
+	if o, ok := m.(*offerRequest); ok {
+		if len(s.claims) >= maxClaims {
+			return fmt.Errorf("%w: more than %d offers", ErrTooManyRequests, maxClaims)
+		}
+		s.claims[o.slotID] = struct{}{}
+	}
+	if len(s.requests) >= maxRequests {
+		return fmt.Errorf("%w: the limit is %d", ErrTooManyRequests, maxRequests)
+	}
+	s.requests[head.ID] = cancel
 	return nil
 }
 

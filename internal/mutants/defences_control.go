@@ -25,4 +25,12 @@ var defencesOfControl = []defence{
 		gone: `	case d.unwanted:`,
 		in:   "control", test: `^TestExclusiveThatCannotBeMappedLeavesNothing$`,
 	},
+	{
+		name: "offers count from when they are read", file: "control/host_session.go",
+		with: `		s.claims[o.slotID] = struct{}{}
+`,
+		gone: `		go func() { s.host.mu.Lock(); s.claims[o.slotID] = struct{}{}; s.host.mu.Unlock() }()
+`,
+		in: "control", test: `^TestReadyComesAfterOffers$`,
+	},
 }
