@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -19,6 +20,9 @@ type link struct {
 	// heard is when the host last said something, in nanoseconds since began.
 	heard atomic.Int64
 	began time.Time
+
+	queue  []*call        // found no room in the socket; guarded by the client's mutex
+	sender sync.WaitGroup // the goroutine that sends them, while there are any
 }
 
 // call is a request that is not answered yet. It survives its connection: the
@@ -29,6 +33,8 @@ type call struct {
 	files   []*os.File
 	resend  bool
 	names   bool        // until it is answered, a name may be taken by us
+	lasting bool        // to be sent also when nobody waits for its answer any more
+	patient bool        // waits for its answer for as long as the connection lives
 	final   chan answer // buffered; exactly one answer
 	sent    *link       // the connection that carries it; guarded by the client's mutex
 	// waiting: the host has said that it takes time, and why.
@@ -86,32 +92,9 @@ func (c *Client) do(ctx context.Context, call *call) (answer, error) {
 	call.sent = l
 	c.mu.Unlock()
 	if l != nil {
-		c.send(l, call)
+		c.send(ctx, l, call)
 	}
 	return c.await(ctx, call)
-}
-
-// send puts a call on a connection. If that fails the connection ends, and what is
-// to be done is done by those who see it end.
-func (c *Client) send(l *link, call *call) {
-	err := l.conn.Send(time.Now().Add(sendPatience), call.message(call.id), call.files...)
-	switch {
-	case err == nil:
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		// Full of requests to a host that does not read: await says so.
-		c.log.Debug("send", "error", err)
-		c.mu.Lock()
-		if call.sent == l {
-			call.sent = nil
-			c.disowned.remove(call.id)
-		}
-		c.mu.Unlock()
-	case errors.Is(err, ErrMalformed), errors.Is(err, ErrDescriptors):
-		c.take(call.id)
-		call.finish(answer{err: err}) // our own fault; the connection is whole
-	default:
-		l.conn.Close()
-	}
 }
 
 // await waits for the answer, and finds out if the host is not there to give one.
@@ -141,7 +124,7 @@ func (c *Client) silence(call *call, asked *bool) (time.Duration, error) {
 	c.mu.Lock()
 	l := c.link
 	c.mu.Unlock()
-	if l == nil || call.waiting.Load() != nil {
+	if l == nil || call.patient || call.waiting.Load() != nil {
 		*asked = false
 		return stallAfter, nil
 	}
@@ -224,6 +207,7 @@ func (c *Client) take(id uint64) bool {
 // read is the reader goroutine of a connection.
 func (c *Client) read(l *link) {
 	defer close(l.down)
+	defer l.sender.Wait()
 	for {
 		raw, files, err := l.conn.Receive(time.Time{})
 		short := err != nil && raw != nil

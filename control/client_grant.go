@@ -51,8 +51,10 @@ type Grant struct {
 	id         slotID
 	attachment *attachment
 	// Guarded by the client's mutex.
-	left     bool
-	released bool
+	left       bool
+	released   bool
+	orphaned   bool
+	onOrphaned func()
 }
 
 // Publisher asks for a publisher slot, and makes the topic if there is none. It
@@ -188,7 +190,7 @@ func (c *Client) isClosing() bool {
 // repaired and freed, a subscriber no longer holds anybody up. The mapping stays
 // until Release. While there is no host it only forgets the slot, and the next
 // host will not find it among what is offered. It waits at most a second for a
-// host that does not answer, which will still find the message. Idempotent.
+// host that does not answer, which is told as soon as it reads. Idempotent.
 func (g *Grant) Leave() error {
 	c := g.client
 	c.mu.Lock()
@@ -224,23 +226,49 @@ func (g *Grant) Release() error {
 func (c *Client) tellRelease(g *Grant) error {
 	ctx, cancel := context.WithTimeout(c.ctx, releaseGrace)
 	defer cancel()
-	_, err := c.do(ctx, &call{message: func(id uint64) any { return releaseRequest{NewHeader(typeRelease, id), g.id} }, names: true})
+	_, err := c.do(ctx, &call{message: func(id uint64) any { return releaseRequest{NewHeader(typeRelease, id), g.id} }, names: true, lasting: true})
 	if err == nil || errors.Is(err, errLinkLost) || errors.Is(err, ErrClosed) || ctx.Err() != nil {
 		return nil
 	}
 	return fmt.Errorf("release slot %d of topic %q: %w", g.Slot, g.Topic, err)
 }
 
-// offer brings a slot back to a new host.
+// offer brings a slot back to a new host. It waits for the host's answer for as long
+// as the connection lives: a host that is stopped judges the offer when it goes on.
 func (c *Client) offer(g *Grant) error {
-	call := &call{message: func(id uint64) any { return offerRequest{NewHeader(typeOffer, id), g.id} }}
+	call := &call{patient: true, message: func(id uint64) any { return offerRequest{NewHeader(typeOffer, id), g.id} }}
 	if !g.Guest {
 		call.files = g.attachment.files()
 	}
-	// Adoption takes what mapping and one walk take; a host that needs longer
-	// than this is stopped, and hears ready when it goes on.
-	ctx, cancel := context.WithTimeout(c.ctx, 4*stallAfter)
-	defer cancel()
-	_, err := c.do(ctx, call)
+	_, err := c.do(c.ctx, call)
 	return err
+}
+
+// OnOrphaned has f called, once, when the host says that a publisher's slot is not
+// the grant's any more: it was given up for dead, and may be somebody else's by now,
+// so nothing may be written by it. f is called at once if that was before; otherwise
+// by the goroutine that comes back to a host, which it must not block. The grant is
+// to be released as ever. For a subscriber f is never called: its ring says
+// ring.ErrDetached.
+func (g *Grant) OnOrphaned(f func()) {
+	c := g.client
+	c.mu.Lock()
+	orphaned := g.orphaned
+	g.onOrphaned = f
+	c.mu.Unlock()
+	if orphaned {
+		f()
+	}
+}
+
+// orphan notes that a publisher's slot is not ours any more.
+func (c *Client) orphan(g *Grant) {
+	c.mu.Lock()
+	delete(c.grants, g)
+	g.left, g.orphaned = true, true
+	f := g.onOrphaned
+	c.mu.Unlock()
+	if f != nil {
+		f()
+	}
 }

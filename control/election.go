@@ -233,36 +233,64 @@ func (c *Client) checkMember() {
 }
 
 // comeBack offers every slot to a new host, makes the open requests again, and
-// says that this is all.
+// says that this is all, once the host has judged every offer. If it has not, the
+// connection ends and all is done again on the next one.
 func (c *Client) comeBack(l *link) {
 	grants, calls := c.install(l)
+	whole := true
 	for _, g := range grants {
-		err := c.offer(g)
-		c.mu.Lock()
-		_, held := c.grants[g]
-		c.mu.Unlock()
+		whole = whole && c.bringBack(g)
 		c.unref(g.attachment)
-		if err != nil && !errors.Is(err, errLinkLost) && !errors.Is(err, ErrClosed) {
-			c.log.Warn("offer", "topic", g.Topic, "slot", g.Slot, "error", err)
+	}
+	if !whole && c.isClosing() {
+		return // bye says it for all
+	}
+	if !whole {
+		// Ready would free a slot that may be in use.
+		l.conn.Close()
+		select {
+		case <-time.After(jitter()):
+		case <-c.ctx.Done():
 		}
-		if !held {
-			// Released while it was being offered: say so again, after the offer.
-			c.tellRelease(g)
-		}
+		return
 	}
 	for _, call := range calls {
-		if c.isOpen(call, l) {
-			c.send(l, call)
-			if !c.isOpen(call, l) { // given up meanwhile, perhaps before the host could know what
-				c.sendCancel(l, call.id, time.Now().Add(sendPatience))
-			}
+		if !c.carry(l, call) {
+			c.enqueue(l, call)
 		}
 	}
-	_, err := c.do(c.ctx, &call{message: func(id uint64) any { return plainRequest{NewHeader(typeReady, id)} }})
+	_, err := c.do(c.ctx, &call{patient: true, message: func(id uint64) any { return plainRequest{NewHeader(typeReady, id)} }})
 	if err != nil && !errors.Is(err, errLinkLost) && c.ctx.Err() == nil {
 		c.log.Warn("ready", "error", err)
 		l.conn.Close()
 	}
+}
+
+// bringBack offers a slot, and reports whether the host has judged it.
+func (c *Client) bringBack(g *Grant) bool {
+	err := c.offer(g)
+	var verdict *hostError
+	if err != nil && (!errors.As(err, &verdict) || errors.Is(err, ErrTooManyRequests)) {
+		if !errors.Is(err, errLinkLost) && !errors.Is(err, ErrClosed) && c.ctx.Err() == nil {
+			c.log.Warn("offer", "topic", g.Topic, "slot", g.Slot, "error", err)
+		}
+		return false
+	}
+	if err != nil {
+		c.log.Warn("offer", "topic", g.Topic, "slot", g.Slot, "error", err)
+	}
+	if errors.Is(err, ErrOrphaned) && g.id.Role == rolePublisher {
+		c.orphan(g)
+		return true
+	}
+	c.mu.Lock()
+	_, held := c.grants[g]
+	c.mu.Unlock()
+	if !held {
+		// Released while it was being offered: say so again, after the offer.
+		c.tellRelease(g)
+	}
+	return true
 }
 
 // isOpen reports whether a call is waited for, and if so notes that l carries it.

@@ -1,7 +1,10 @@
 package control
 
 import (
+	"errors"
+	"os"
 	"runtime"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -45,5 +48,196 @@ func TestReadyComesAfterOffers(t *testing.T) {
 			}
 		}
 		conn.Close()
+	}
+}
+
+// fakeHost listens where the host did, for a test that is the host by hand.
+type fakeHost struct {
+	t  *testing.T
+	ln *Listener
+}
+
+func newFakeHost(t *testing.T, c *Client) fakeHost {
+	t.Helper()
+	ln, err := Listen(c.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	return fakeHost{t, ln}
+}
+
+// welcome waits for a client and lets it in.
+func (f fakeHost) welcome() *Conn {
+	f.t.Helper()
+	if err := f.ln.SetDeadline(time.Now().Add(watchdog)); err != nil {
+		f.t.Fatal(err)
+	}
+	conn, err := f.ln.Accept()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(func() { conn.Close() })
+	f.send(conn, welcomeMessage{Header: NewHeader(typeWelcome, f.expect(conn, typeHello)), PID: os.Getpid()})
+	return conn
+}
+
+func (f fakeHost) send(conn *Conn, m any) {
+	f.t.Helper()
+	if err := conn.Send(time.Now().Add(watchdog), m); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// expect waits for a message of this type and returns its id.
+func (f fakeHost) expect(conn *Conn, kind string) uint64 {
+	f.t.Helper()
+	m := next(f.t, conn)
+	if m.Type != kind {
+		f.t.Fatalf("got %+v, want %s", m, kind)
+	}
+	return m.ID
+}
+
+// atFakeHost joins a bus as a publisher, whose host is then a test.
+func atFakeHost(t *testing.T) (f fakeHost, c *Client, g *Grant) {
+	t.Helper()
+	root := busRoot(t)
+	host, err := Dial(soon(t), Config{Dir: root})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c = dial(t, Config{Dir: root, NeverHost: true})
+	g = publisher(t, c, PublisherRequest{Topic: "t"})
+	host.Close()
+	return newFakeHost(t, c), c, g
+}
+
+// TestReadyWaitsForVerdicts: a host that says nothing for so long that requests end
+// with ErrHostStalled has not judged the offer: nobody says ready, and nobody takes the
+// offer back.
+func TestReadyWaitsForVerdicts(t *testing.T) {
+	f, c, g := atFakeHost(t)
+	conn := f.welcome()
+	offer := f.expect(conn, typeOffer)
+	if _, err := c.Topics(soon(t)); !errors.Is(err, ErrHostStalled) {
+		t.Fatalf("got %v, want %v", err, ErrHostStalled)
+	}
+	for {
+		raw, _, err := conn.Receive(time.Now().Add(100 * time.Millisecond))
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			break
+		}
+		head, decodeErr := DecodeHeader(raw)
+		if err != nil || decodeErr != nil {
+			t.Fatal(err, decodeErr)
+		}
+		if head.Type == typeReady {
+			t.Fatal("ready before the offer was judged")
+		}
+	}
+	f.send(conn, plainRequest{NewHeader(typeOK, offer)})
+	f.send(conn, plainRequest{NewHeader(typeOK, f.expect(conn, typeReady))})
+	c.mu.Lock()
+	_, held := c.grants[g]
+	c.mu.Unlock()
+	if !held {
+		t.Error("the slot is not held any more")
+	}
+}
+
+// TestOfferWithoutVerdictIsMadeAgain: an answer that does not judge the slot is none,
+// and the offer is made again on another connection, before ready.
+func TestOfferWithoutVerdictIsMadeAgain(t *testing.T) {
+	f, _, _ := atFakeHost(t)
+	conn := f.welcome()
+	f.send(conn, newErrorMessage(f.expect(conn, typeOffer), ErrTooManyRequests))
+	ended(t, conn)
+	conn = f.welcome()
+	f.send(conn, plainRequest{NewHeader(typeOK, f.expect(conn, typeOffer))})
+	f.expect(conn, typeReady)
+}
+
+// TestOrphanedPublisherIsTold: a publisher hears that its slot is not its own any more
+// before ready is said, or at once if it asks later, and does not offer it again.
+func TestOrphanedPublisherIsTold(t *testing.T) {
+	f, c, g := atFakeHost(t)
+	told := make(chan struct{}, 1)
+	g.OnOrphaned(func() { told <- struct{}{} })
+	conn := f.welcome()
+	f.send(conn, newErrorMessage(f.expect(conn, typeOffer), ErrOrphaned))
+	ready := f.expect(conn, typeReady)
+	select {
+	case <-told:
+	default:
+		t.Error("ready was said first")
+	}
+	late := false
+	g.OnOrphaned(func() { late = true })
+	if !late {
+		t.Error("not told again")
+	}
+	f.send(conn, plainRequest{NewHeader(typeOK, ready)})
+	conn.Close()
+	conn = f.welcome()
+	f.expect(conn, typeReady) // and no offer
+	if err := g.Release(); err != nil {
+		t.Error(err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.attachments) > 0 {
+		t.Error("the mapping stays")
+	}
+}
+
+// TestWhatFoundNoRoomIsSent: what is asked and told while a host does not read, and its
+// socket is full, is asked and told when it reads again.
+func TestWhatFoundNoRoomIsSent(t *testing.T) {
+	root := busRoot(t)
+	host, _ := participant(t, root, "idle", "-", "-")
+	c := dial(t, Config{Dir: root, NeverHost: true})
+	publisher(t, c, PublisherRequest{Topic: "t"})
+	s := subscriber(t, c, SubscriberRequest{Topic: "t"})
+	c.mu.Lock()
+	l := c.link
+	c.mu.Unlock()
+	host.stop()
+	for {
+		err := l.conn.Send(time.Now().Add(20*time.Millisecond), plainRequest{NewHeader(typePing, c.lastID.Add(1))})
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	answers := make(chan error, 2)
+	go func() { _, err := c.Topics(soon(t)); answers <- err }()
+	go func() { _, err := c.Host(soon(t)); answers <- err }()
+	if err := s.Leave(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() error {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if len(l.queue) < 3 {
+			return errors.New("not all have tried")
+		}
+		return nil
+	})
+	if err := host.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := <-answers; err != nil {
+			t.Error(err)
+		}
+	}
+	counts(t, c, "t", 1, 0)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.link != l {
+		t.Error("the connection was given up")
 	}
 }

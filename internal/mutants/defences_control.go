@@ -33,4 +33,41 @@ var defencesOfControl = []defence{
 `,
 		in: "control", test: `^TestReadyComesAfterOffers$`,
 	},
+	{
+		name: "offers wait for a verdict", file: "control/client_grant.go",
+		with: `	call := &call{patient: true, message: func(id uint64) any { return offerRequest`,
+		gone: `	call := &call{message: func(id uint64) any { return offerRequest`,
+		in:   "control", test: `^TestReadyWaitsForVerdicts$`,
+	},
+	{
+		name: "no ready without verdicts", file: "control/election.go",
+		with: `	if !whole {
+`,
+		gone: `	if false {
+`,
+		in: "control", test: `^TestOfferWithoutVerdictIsMadeAgain$`,
+	},
+	{
+		name: "orphaned publishers are stopped", file: "control/election.go",
+		with: `		c.orphan(g)
+`,
+		gone: ``,
+		in:   "control", test: `^TestOrphanedPublisherIsTold$`,
+	},
+	{
+		name: "what found no room is sent", file: "control/client_queue.go",
+		with: `	if !c.trySend(l, call, until) {
+		c.enqueue(l, call)
+	}
+`,
+		gone: `	c.trySend(l, call, until)
+`,
+		in: "control", test: `^TestWhatFoundNoRoomIsSent$`,
+	},
+	{
+		name: "releases are told although nobody waits", file: "control/client_queue.go",
+		with: `	if !c.isOpen(call, l) && !call.lasting {`,
+		gone: `	if !c.isOpen(call, l) {`,
+		in:   "control", test: `^TestWhatFoundNoRoomIsSent$`,
+	},
 }
