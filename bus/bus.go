@@ -237,6 +237,7 @@ func (b *Bus) keep(p *participant) error {
 	if late {
 		return errors.Join(ErrClosed, p.grant.Release())
 	}
+	p.grant.OnOrphaned(p.orphan)
 	return nil
 }
 

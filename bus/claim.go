@@ -60,7 +60,7 @@ func (p *Publisher) TryClaim(n int) (Claim, error) {
 // claimed returns what a call returns that made a claim or did not.
 func (p *Publisher) claimed(claim ring.Claim, err error) (Claim, error) {
 	if err != nil {
-		return Claim{}, translate(err)
+		return Claim{}, p.c.explain(err)
 	}
 	p.c.claims = append(p.c.claims, claim.Sequence())
 	return Claim{publisher: p, claim: claim, bytes: claim.Bytes()}, nil

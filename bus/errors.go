@@ -68,8 +68,9 @@ var (
 	// ErrTooLarge: the message exceeds Publisher.MaxMessage, which the text
 	// names. Make the topic with a larger capacity.
 	ErrTooLarge = ring.ErrTooLarge
-	// ErrOrphaned: the host took this process for dead and aborted the claim;
-	// nothing was published.
+	// ErrOrphaned: the host took this process for dead and aborted the claim,
+	// or gave the publisher's slot to others; nothing was published, and the
+	// publisher publishes nothing more. Close it and join again.
 	ErrOrphaned = ring.ErrOrphaned
 )
 

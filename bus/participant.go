@@ -1,7 +1,10 @@
 package bus
 
 import (
+	"errors"
+	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/shmbus/shmbus/control"
 )
@@ -32,6 +35,8 @@ type participant struct {
 	interrupt func() // makes a blocked call return
 	retire    func() // the last look at the mapped memory: flush, keep the statistics
 
+	orphaned atomic.Bool // the host gave the slot up; closed is set, or about to be
+
 	mu       sync.Mutex
 	left     bool
 	unmapped bool
@@ -54,6 +59,31 @@ func (p *participant) abandon() {
 		p.interrupt()
 	}
 	_ = p.settle(true) // there is nobody to tell
+}
+
+// errGivenUp is what calls of an orphaned publisher return.
+var errGivenUp = fmt.Errorf("%w: the host has given this publisher's slot up; close it and join again", ErrOrphaned)
+
+// orphan stops a publisher whose slot is not its own any more. It does not block: it is
+// called by the goroutine that comes back to a host, which Close waits for.
+func (p *participant) orphan() {
+	p.orphaned.Store(true) // sync(bus.orphan): before closed, pairs with explain
+	if p.bus.begin() {
+		go func() {
+			defer p.bus.ended()
+			_ = p.close() // there is nobody to tell
+		}()
+	}
+}
+
+// explain gives the error of a call its name here, and an orphaned publisher, which was
+// stopped and not closed, its own. Cold path.
+func (p *participant) explain(err error) error {
+	err = translate(err)
+	if err != nil && p.orphaned.Load() && errors.Is(err, ErrClosed) { // sync(bus.orphan): pairs with orphan
+		return errGivenUp
+	}
+	return err
 }
 
 // exit goes out of a call.

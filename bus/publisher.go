@@ -56,7 +56,7 @@ type PublisherStats struct {
 // nothing to wait for, ctx is looked at in the first call and then in one of
 // 64. Blocking, it also lets other publishers go first that have slept while it
 // went on: for 10 ms at most. Errors: ctx's, [ErrTooLarge], [ErrBackpressure],
-// [ErrClosed], [ErrStalled], [ErrCorrupt].
+// [ErrClosed], [ErrStalled], [ErrCorrupt], [ErrOrphaned].
 //
 // Cost on top of the ring's: 5 loads, 2 stores; a reading of the processor's
 // counter, or of the clock where that is none (NoStamps: neither); no locked
@@ -101,7 +101,7 @@ func (p *Publisher) ended(err error) error {
 // failed goes out of a call that may have failed.
 func (p *Publisher) failed(err error) error {
 	p.leave()
-	return translate(err)
+	return p.c.explain(err)
 }
 
 // TryPublish publishes payload, which it copies, if there is space now, and
@@ -115,7 +115,7 @@ func (p *Publisher) TryPublish(payload []byte) error {
 	}
 	_, err := c.producer.TryPublish(payload, c.kind, c.stamp)
 	if err != nil {
-		err = translate(err)
+		err = c.explain(err)
 	}
 	c.exit(c.rest())
 	runtime.KeepAlive(p)
@@ -144,7 +144,7 @@ func (p *Publisher) PublishBatch(ctx context.Context, payloads [][]byte) (int, e
 			err = nil
 		}
 	}
-	return n, translate(err)
+	return n, c.explain(err)
 }
 
 // leave goes out of a call.
@@ -178,7 +178,7 @@ func (p *Publisher) WaitSubscribers(ctx context.Context, n int) error {
 		return p.refused()
 	}
 	defer p.leave() // also when a context panics
-	return translate(c.producer.WaitCounts(ctx, func(now ring.Counts) bool { return now.Subscribers >= n }))
+	return c.explain(c.producer.WaitCounts(ctx, func(now ring.Counts) bool { return now.Subscribers >= n }))
 }
 
 // Unread returns how many messages the topic was given while it never had a

@@ -70,4 +70,11 @@ var defencesOfControl = []defence{
 		gone: `	if !c.isOpen(call, l) {`,
 		in:   "control", test: `^TestWhatFoundNoRoomIsSent$`,
 	},
+	{
+		name: "orphaned publishers hear of it", file: "bus/bus.go",
+		with: `	p.grant.OnOrphaned(p.orphan)
+`,
+		gone: ``,
+		in:   "bus", test: `^TestOrphanedPublisherStops$`,
+	},
 }
