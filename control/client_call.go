@@ -101,7 +101,7 @@ func (c *Client) do(ctx context.Context, call *call) (answer, error) {
 func (c *Client) await(ctx context.Context, call *call) (answer, error) {
 	patience := time.NewTimer(stallAfter)
 	defer patience.Stop()
-	asked := false
+	var asked time.Time
 	for {
 		select {
 		case a := <-call.final:
@@ -119,23 +119,25 @@ func (c *Client) await(ctx context.Context, call *call) (answer, error) {
 }
 
 // silence looks whether the host is still there, asking it if it has said nothing
-// for long, and returns when to look again.
-func (c *Client) silence(call *call, asked *bool) (time.Duration, error) {
+// for long, and returns when to look again. asked is when it was asked; an answer that
+// came after that counts, however long ago it was.
+func (c *Client) silence(call *call, asked *time.Time) (time.Duration, error) {
 	c.mu.Lock()
 	l := c.link
 	c.mu.Unlock()
 	if l == nil || call.patient || call.waiting.Load() != nil {
-		*asked = false
+		*asked = time.Time{}
 		return stallAfter, nil
 	}
-	if silent := time.Since(l.began) - time.Duration(l.heard.Load()); silent < stallAfter {
-		*asked = false
+	heard := l.began.Add(time.Duration(l.heard.Load()))
+	if silent := time.Since(heard); silent < stallAfter {
+		*asked = time.Time{}
 		return stallAfter - silent, nil
 	}
-	if *asked {
+	if !asked.IsZero() && heard.Before(*asked) {
 		return 0, fmt.Errorf("%w: pid %d has been silent for %v; is it stopped?", ErrHostStalled, l.pid, 2*stallAfter)
 	}
-	*asked = true
+	*asked = time.Now()
 	// The answer to an id of nobody is dropped; that it came is what counts. Not
 	// waiting: if its buffer is full it does not read.
 	if err := l.conn.Send(time.Now().Add(stallAfter), plainRequest{NewHeader(typePing, c.lastID.Add(1))}); err != nil {

@@ -77,4 +77,10 @@ var defencesOfControl = []defence{
 		gone: ``,
 		in:   "bus", test: `^TestOrphanedPublisherStops$`,
 	},
+	{
+		name: "hosts that answer are not stalled", file: "control/client_call.go",
+		with: `	if !asked.IsZero() && heard.Before(*asked) {`,
+		gone: `	if !asked.IsZero() {`,
+		in:   "control", test: `^TestHostThatAnswersIsNotStalled$`,
+	},
 }
