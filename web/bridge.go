@@ -104,8 +104,14 @@ func (b *Bridge) Handler() http.Handler {
 		}
 		files.ServeHTTP(w, r)
 	})
-	mux.HandleFunc("GET /login", b.login)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.Handle("/v1/", b.needToken(b.api()))
+	return b.guard(mux)
+}
+
+// api is everything that shows or changes the bus.
+func (b *Bridge) api() http.Handler {
+	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/openapi.json", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(openAPI)
@@ -121,7 +127,7 @@ func (b *Bridge) Handler() http.Handler {
 	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
 		b.refuse(w, r, http.StatusNotFound, "not-found", "there is no "+r.Method+" "+r.URL.Path+"; see /v1/openapi.json")
 	})
-	return b.guard(mux)
+	return mux
 }
 
 // Serve serves Handler on l until ctx ends, then returns nil. It closes l.
@@ -144,9 +150,10 @@ func (b *Bridge) Serve(ctx context.Context, l net.Listener) error {
 	return nil
 }
 
-// LoginLink is what the user opens in a browser.
+// LoginLink is what the user opens in a browser. The token is in the fragment,
+// which browsers keep to themselves: the page takes it from there.
 func (b *Bridge) LoginLink(l net.Listener) string {
-	return "http://" + l.Addr().String() + "/login?token=" + b.config.Token
+	return "http://" + l.Addr().String() + "/#token=" + b.config.Token
 }
 
 // look reads the bus for one request.

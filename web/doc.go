@@ -11,13 +11,15 @@
 // # Trust
 //
 // Whoever can reach the port of a service on loopback may be any user of the
-// machine, and any page open in a browser of its users. So each request must
-// have the token, or the cookie it was exchanged for; its Host must be one of
-// ours (else DNS rebinding would make a stranger's page one of ours); its
-// Origin, if it has one, too. There is no CORS unless origins are listed. Pages
-// load nothing from elsewhere, by Content-Security-Policy. Bodies, streams,
-// rates and times are limited. It listens on loopback or a socket of mode
-// 0600, nowhere else.
+// machine, and any page open in a browser of its users. So each request for
+// data must have the token, in a header; its Host must be one of ours (else DNS
+// rebinding would make a stranger's page one of ours); its Origin, if it has
+// one, too. The page's own files hold no data and need no token: the page takes
+// it from the fragment of the login link and keeps it in the tab's
+// sessionStorage, which is of one port. A cookie would be of all ports. There
+// is no CORS unless origins are listed. Pages load nothing from elsewhere, by
+// Content-Security-Policy. Bodies, streams, rates and times are limited. It
+// listens on loopback or a socket of mode 0600, nowhere else.
 //
 // All methods may be called from any goroutine.
 package web

@@ -8,14 +8,11 @@ import (
 	"strings"
 )
 
-const (
-	cookieName = "shmbus_token"
-	// policy lets pages load what the bridge itself serves, and nothing else.
-	policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
-		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
+// policy lets pages load what the bridge itself serves, and nothing else.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// guard lets through what may come in, and answers the rest.
+// guard lets through what comes from where it may, and answers the rest.
 func (b *Bridge) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -25,7 +22,7 @@ func (b *Bridge) guard(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Cache-Control", "no-store")
-		h.Set("Vary", "Origin, Cookie, Authorization")
+		h.Set("Vary", "Origin, Authorization")
 		if !b.knownHost(r.Host) {
 			b.refuse(w, r, http.StatusMisdirectedRequest, "unknown-host", "the Host header is none of ours; start the bridge with --allow-host")
 			return
@@ -46,12 +43,17 @@ func (b *Bridge) guard(next http.Handler) http.Handler {
 				return
 			}
 		}
-		if r.URL.Path == "/healthz" || r.URL.Path == "/login" {
-			next.ServeHTTP(w, r)
-			return
-		}
-		if !b.authorized(r, foreign != "") {
-			h.Set("WWW-Authenticate", `Bearer realm="shmbus"`)
+		next.ServeHTTP(w, r)
+	})
+}
+
+// needToken lets through who has the token. Clients send it themselves. There
+// is no cookie: browsers send those to every port of a host, so to whatever
+// another user of this machine serves there.
+func (b *Bridge) needToken(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if t, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); !ok || !same(t, b.config.Token) {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="shmbus"`)
 			b.refuse(w, r, http.StatusUnauthorized, "unauthorized", "open the login link that the bridge printed when it started, or send its token as Authorization: Bearer")
 			return
 		}
@@ -75,9 +77,9 @@ func (b *Bridge) origin(r *http.Request) (foreign string, ok bool) {
 	o := r.Header.Get("Origin")
 	if o == "" {
 		// Not a fetch of a page, or one that needs no permission: browsers say
-		// which, since they would send cookies along.
+		// which. A link to the page may stand anywhere.
 		site := r.Header.Get("Sec-Fetch-Site")
-		return "", site == "" || site == "same-origin" || site == "none" || r.URL.Path == "/login"
+		return "", site == "" || site == "same-origin" || site == "none" || r.URL.Path == "/"
 	}
 	if u, err := url.Parse(o); err == nil && (u.Scheme == "http" || u.Scheme == "https") && strings.EqualFold(u.Host, r.Host) {
 		return "", true
@@ -86,27 +88,4 @@ func (b *Bridge) origin(r *http.Request) (foreign string, ok bool) {
 		return o, true
 	}
 	return "", false
-}
-
-// authorized looks for the token. Foreign sites must send it themselves: no
-// cookie of ours speaks for them.
-func (b *Bridge) authorized(r *http.Request, foreign bool) bool {
-	if t, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
-		return same(t, b.config.Token)
-	}
-	if c, err := r.Cookie(cookieName); err == nil && !foreign {
-		return same(c.Value, b.config.Token)
-	}
-	return false
-}
-
-// login exchanges the token of the link for a cookie, which pages cannot read
-// and which is not sent along from other sites.
-func (b *Bridge) login(w http.ResponseWriter, r *http.Request) {
-	if !same(r.URL.Query().Get("token"), b.config.Token) {
-		b.refuse(w, r, http.StatusUnauthorized, "wrong-token", "this login link is of another bridge, or an old one: use the one printed last")
-		return
-	}
-	http.SetCookie(w, &http.Cookie{Name: cookieName, Value: b.config.Token, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil})
-	http.Redirect(w, r, "/", http.StatusSeeOther)
 }

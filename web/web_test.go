@@ -64,7 +64,7 @@ func (s *site) publisher(t *testing.T, topic string, capacity uint64) *bus.Publi
 	return p
 }
 
-// client follows no redirects and keeps no cookies.
+// client follows no redirects.
 var client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 
 // request makes one with the token; header are pairs that replace.
@@ -195,15 +195,15 @@ func TestSnapshots(t *testing.T) {
 	}
 }
 
-// TestPage: the page and what it needs is there, and nothing of it comes from
-// elsewhere.
+// TestPage: the page and what it needs is there without a token, and nothing of
+// it comes from elsewhere.
 func TestPage(t *testing.T) {
 	s := newSite(t, nil)
 	for path, kind := range map[string]string{
-		"/": "text/html", "/app.js": "text/javascript", "/style.css": "text/css", "/icon.svg": "image/svg+xml",
+		"/": "text/html", "/app.js": "text/javascript", "/messages.js": "text/javascript", "/wire.js": "text/javascript", "/style.css": "text/css", "/icon.svg": "image/svg+xml",
 		"/vendor/uPlot.iife.min.js": "text/javascript", "/vendor/uPlot.min.css": "text/css", "/vendor/uPlot.LICENSE.txt": "text/plain",
 	} {
-		code, h, body := s.ask(t, "GET", path, "")
+		code, h, body := s.ask(t, "GET", path, "", "Authorization", "")
 		if code != 200 || !strings.HasPrefix(h.Get("Content-Type"), kind) || body == "" {
 			t.Errorf("%s: %d %s", path, code, h.Get("Content-Type"))
 		}

@@ -7,7 +7,9 @@
 // With a directory for screenshots it waits for a minute of history first.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
@@ -76,12 +78,12 @@ async function run() {
   const origin = new URL(link).origin;
 
   await step("without the link nothing is shown", async () => {
-    assert.equal((await fetch(origin + "/")).status, 401);
-    assert.equal((await fetch(origin + "/login?token=wrong")).status, 401);
+    assert.equal((await fetch(origin + "/v1/snapshots")).status, 401);
   });
 
   const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] }); // root in a container has none
-  const page = await browser.newPage({ viewport: { width: 1280, height: 800 }, colorScheme: "light" });
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, colorScheme: "light" });
+  const page = await context.newPage();
   const complaints = [];
   page.on("console", m => { if (["error", "warning"].includes(m.type())) complaints.push("console: " + m.text()); });
   page.on("pageerror", e => complaints.push("error: " + e));
@@ -94,12 +96,41 @@ async function run() {
   const row = topic => page.locator(`#table tbody tr[data-key="${topic}"]`);
   const topics = () => page.locator("#table tbody tr").evaluateAll(rows => rows.map(r => r.dataset.key).sort());
 
+  const live = p => p.waitForFunction(() => document.querySelector("#state").textContent === "live");
+  await step("a tab without the link asks for it", async () => {
+    await page.goto(origin + "/");
+    await page.fill("#token", "http://nonsense");
+    await page.keyboard.press("Enter");
+    await page.waitForFunction(() => document.querySelector("#login-state").textContent);
+    await page.fill("#token", link);
+    await page.keyboard.press("Enter");
+    await live(page);
+    assert(await page.isHidden("#login"));
+    await page.evaluate(() => sessionStorage.clear());
+  });
   await step("the link logs in", async () => {
+    const token = new URL(link).hash.slice("#token=".length);
+    assert.equal(token.length, 43);
+    const told = [];
+    page.on("request", r => { if (r.url().includes(token)) told.push(r.url()); });
+    await page.goto("about:blank");
     await page.goto(link);
     assert.equal(page.url(), origin + "/", "the token stays out of the address");
-    const cookie = (await page.context().cookies()).find(c => c.name === "shmbus_token");
-    assert(cookie.httpOnly && cookie.sameSite === "Strict");
-    await page.waitForFunction(() => document.querySelector("#state").textContent === "live");
+    await live(page);
+    assert.deepEqual(told, [], "the token is in no address that was asked for");
+    await page.reload();
+    await live(page);
+  });
+  await step("another port gets no token", async () => {
+    const heads = [];
+    const other = createServer((q, a) => { heads.push(q.headers); a.end("<title>other</title>"); }).listen(0, "127.0.0.1");
+    await once(other, "listening");
+    const tab = await context.newPage();
+    await tab.goto(`http://127.0.0.1:${other.address().port}/`);
+    assert.equal(await tab.evaluate(() => sessionStorage.length), 0);
+    await tab.close();
+    other.close();
+    assert(heads.length > 0 && heads.every(h => !h.cookie && !h.authorization));
   });
   await step("numbers move", async () => {
     await page.waitForFunction(() => document.querySelectorAll("#table tbody tr").length === 4 && document.querySelector("#published").textContent.endsWith("k"));

@@ -282,62 +282,6 @@ function select(topic) {
   if (topic) $("details").scrollIntoView({ block: "nearest" });
 }
 
-// Messages
-
-// line adds a line with the next frame: to lay out the page for each message
-// would take longer than messages take to come.
-function line(node) {
-  if (state.lines.push(node) === 1) requestAnimationFrame(addLines);
-  if (state.lines.length > mostMessages) state.lines.shift();
-}
-
-function addLines() {
-  const list = $("messages");
-  const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
-  list.append(...state.lines.splice(0));
-  while (list.children.length > mostMessages) list.firstChild.remove();
-  if (atEnd) list.scrollTop = list.scrollHeight;
-}
-
-function startTail() {
-  const source = new EventSource("/v1/topics/" + encodeURIComponent(state.selected) + "/messages?from=latest");
-  state.tail = source;
-  state.lost = 0;
-  $("tail").setAttribute("aria-pressed", "true");
-  $("tail-state").textContent = "waiting for messages";
-  source.addEventListener("open", () => { $("tail-state").textContent = "tailing"; });
-  source.addEventListener("message", e => {
-    const m = JSON.parse(e.data);
-    if (!m.payload.includes($("grep").value)) return;
-    const li = element("li");
-    li.append(element("span", `${m.sequence} ${m.time.slice(11, 23)} `, { class: "meta" }), m.encoding === "utf8" ? m.payload : m.encoding + ":" + m.payload);
-    line(li);
-  });
-  source.addEventListener("lost", e => {
-    state.lost += Number(e.data);
-    $("tail-state").textContent = `tailing; ${count(state.lost)} messages came too fast for this page`;
-    line(element("li", `${e.data} lost`, { class: "loss" }));
-  });
-  source.addEventListener("end", () => { stopTail(); $("tail-state").textContent = "the stream has ended"; });
-  source.addEventListener("error", () => { if (source.readyState === EventSource.CLOSED) { stopTail(); $("tail-state").textContent = "refused: too many streams, or the topic is gone"; } });
-}
-
-function stopTail() {
-  if (state.tail) state.tail.close();
-  state.tail = null;
-  $("tail").setAttribute("aria-pressed", "false");
-}
-
-async function publish(event) {
-  event.preventDefault();
-  const answer = await fetch("/v1/topics/" + encodeURIComponent(state.selected) + "/messages", {
-    method: "POST", headers: { "Content-Type": "text/plain" }, body: $("payload").value,
-  });
-  const body = await answer.json();
-  $("publish-state").textContent = answer.ok ? "published" : body.detail;
-  if (answer.ok) $("payload").value = "";
-}
-
 // Start
 
 function say(text, bad) {
@@ -345,18 +289,30 @@ function say(text, bad) {
   $("state").className = bad ? "bad" : "";
 }
 
-function connect() {
-  const source = new EventSource("/v1/snapshots");
-  source.addEventListener("snapshot", e => {
-    const s = JSON.parse(e.data);
-    say(s.host ? "live" : "no host: " + s.problem, !s.host);
-    remember(s);
-    if (!state.paused || !state.snapshot) { state.snapshot = s; show(); }
+async function connect() {
+  try {
+    state.publish = (await (await request("/v1/bridge")).json()).publish === true;
+  } catch { /* the stream will say so, and try again */ }
+  follow(() => "/v1/snapshots", {
+    snapshot: data => {
+      const s = JSON.parse(data);
+      say(s.host ? "live" : "no host: " + s.problem, !s.host);
+      remember(s);
+      if (!state.paused || !state.snapshot) { state.snapshot = s; show(); }
+    },
+    broken: () => say("connection lost, trying again", true),
+    refused: problem => {
+      if (problem.status === 401) return askForToken();
+      say(problem.detail, true);
+      setTimeout(connect, retryAfter);
+    },
   });
-  source.addEventListener("error", () => {
-    say("connection lost, trying again", true);
-    if (source.readyState === EventSource.CLOSED) setTimeout(connect, 2000);
-  });
+}
+
+function askForToken() {
+  say("no token", true);
+  $("login").hidden = false;
+  $("token").focus();
 }
 
 heads($("table"), topicColumns, key => {
@@ -384,5 +340,10 @@ document.addEventListener("keydown", e => {
   if (e.key === "/" && !(e.target instanceof HTMLInputElement)) { e.preventDefault(); $("filter").focus(); }
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { ratesChart.redraw(); percentilesChart.redraw(); draw(); });
-fetch("/v1/bridge").then(r => r.json()).then(b => { state.publish = b.publish; });
-connect();
+$("login").addEventListener("submit", e => {
+  e.preventDefault();
+  if (takeToken($("token").value)) location.reload();
+  else $("login-state").textContent = "this holds no token";
+});
+if (sessionStorage.getItem(tokenKey)) connect();
+else askForToken();
