@@ -213,6 +213,34 @@ async function run() {
     assert.equal(await page.inputValue("#filter"), "");
     assert.equal((await topics()).length, 4);
   });
+  await step("a tab that nobody sees holds no connection, and goes on where it was", async () => {
+    // Six connections to a host are all that a browser opens.
+    const show = (tab, visibility) => tab.evaluate(v => {
+      Object.defineProperty(document, "visibilityState", { value: v, configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));
+    }, visibility);
+    await row("orders").getByRole("button").click();
+    await page.click("#tail");
+    await messages.nth(5).waitFor();
+    await show(page, "hidden");
+    const tabs = [];
+    for (let i = 0; i < 7; i++) {
+      const tab = await context.newPage();
+      tab.setDefaultTimeout(limit);
+      tabs.push(tab);
+      await tab.goto(link);
+      await live(tab);
+      await show(tab, "hidden");
+    }
+    for (const tab of tabs) await tab.close();
+    await page.evaluate(() => new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)))); // what came before is shown
+    const last = Number(/"order":(\d+)/.exec(await messages.last().textContent())[1]);
+    await page.fill("#grep", `"order":${last + 1},`);
+    await show(page, "visible");
+    await messages.filter({ hasText: `"order":${last + 1},` }).waitFor();
+    await page.fill("#grep", "");
+    await page.keyboard.press("Escape");
+  });
   await step("pause", async () => {
     await page.click("#pause");
     const was = await text("#table tbody");

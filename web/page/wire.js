@@ -52,7 +52,9 @@ async function readEvents(body, on) {
 }
 
 // follow reads a stream of events until it is closed, and again from where it
-// was when the connection broke. EventSource cannot: it sends no token.
+// was when the connection broke. EventSource cannot: it sends no token. While
+// nobody sees the page no stream is open: a browser has six connections to a
+// host, for all its tabs.
 //
 // path(id, age) is where to go on: behind the event id, or if there was none
 // (""), from age milliseconds ago (0: from now). on has functions by the names
@@ -87,7 +89,11 @@ function follow(path, on) {
   function look() {
     clearTimeout(retry);
     if (closed) return;
-    if (!open) run();
+    if (document.visibilityState === "hidden") {
+      const was = open;
+      open = null;
+      was?.abort();
+    } else if (!open) run();
   }
   function close() {
     closed = true;
@@ -95,7 +101,9 @@ function follow(path, on) {
     open = null;
     was?.abort();
     clearTimeout(retry);
+    document.removeEventListener("visibilitychange", look);
   }
+  document.addEventListener("visibilitychange", look);
   look();
   return { close };
 }
