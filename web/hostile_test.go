@@ -137,20 +137,7 @@ func TestSlowBody(t *testing.T) {
 	s := newSite(t, nil)
 	s.bridge.bodyTimeout = 50 * time.Millisecond
 	s.publisher(t, "orders", 64<<10)
-	c, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	head := "POST /v1/topics/orders/messages HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + s.bridge.config.Token + "\r\nContent-Length: 1000\r\n\r\nabc"
-	if _, err := c.Write([]byte(head)); err != nil {
-		t.Fatal(err)
-	}
-	_ = c.SetReadDeadline(time.Now().Add(bustest.Watchdog))
-	a, err := http.ReadResponse(bufio.NewReader(c), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	a := readAnswer(t, s.dial(t, s.head("POST", "/v1/topics/orders/messages")+"Content-Length: 1000\r\n\r\nabc"), http.MethodPost)
 	body, _ := io.ReadAll(a.Body)
 	if a.StatusCode != http.StatusRequestTimeout || !bytes.Contains(body, []byte("slow-body")) {
 		t.Errorf("%d %s", a.StatusCode, body)

@@ -134,16 +134,8 @@ func (b *Bridge) publisher(ctx context.Context, topic string) (*bus.SharedPublis
 	if p := b.publishers[topic]; p != nil {
 		return p, nil
 	}
-	list, err := b.bus.Topics(ctx)
-	if err != nil {
+	if err := b.there(ctx, topic); err != nil {
 		return nil, err
-	}
-	there := false
-	for _, t := range list {
-		there = there || t.Name == topic
-	}
-	if !there {
-		return nil, fmt.Errorf("%w: %q", bus.ErrNoTopic, topic)
 	}
 	for other, p := range b.publishers {
 		if len(b.publishers) < mostPublishers {

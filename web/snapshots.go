@@ -94,6 +94,10 @@ func (l *looks) latest() []byte {
 
 // snapshots streams what happens on the bus, once a second.
 func (b *Bridge) snapshots(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodHead { // no stream: see tail
+		w.Header().Set("Content-Type", eventStream)
+		return
+	}
 	done, err := b.stream()
 	if err != nil {
 		b.fail(w, r, err)
@@ -128,6 +132,8 @@ func (b *Bridge) stream() (done func(), err error) {
 	}
 }
 
+const eventStream = "text/event-stream"
+
 // events writes server-sent events.
 type events struct {
 	w       http.ResponseWriter
@@ -137,7 +143,7 @@ type events struct {
 }
 
 func newEvents(w http.ResponseWriter, timeout time.Duration) *events {
-	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("Content-Type", eventStream)
 	w.Header().Set("X-Accel-Buffering", "no") // proxies pass it on at once
 	deadline(w, timeout)
 	w.WriteHeader(http.StatusOK)

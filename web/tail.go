@@ -36,6 +36,19 @@ func (b *Bridge) tail(w http.ResponseWriter, r *http.Request) {
 		b.fail(w, r, err)
 		return
 	}
+	if q.sse {
+		w.Header().Set("Content-Type", eventStream)
+	} else {
+		w.Header().Set("Content-Type", "application/x-ndjson")
+	}
+	if r.Method == http.MethodHead {
+		// No stream: nothing would be written, so nothing would tell that the
+		// client is gone.
+		if err := b.there(r.Context(), q.topic); err != nil {
+			b.fail(w, r, err)
+		}
+		return
+	}
 	done, err := b.stream()
 	if err != nil {
 		b.fail(w, r, err)
@@ -57,8 +70,25 @@ func (b *Bridge) tail(w http.ResponseWriter, r *http.Request) {
 		sendEvents(ctx, newEvents(w, b.answerTimeout), s, q.limit)
 		return
 	}
-	w.Header().Set("Content-Type", "application/x-ndjson")
 	sendLines(ctx, w, s, q.limit, b.answerTimeout)
+}
+
+// there returns nil if the topic is there, [bus.ErrNoTopic] if it is not, or
+// the error of finding out. It blocks until the host answers, for hostTimeout
+// at most.
+func (b *Bridge) there(ctx context.Context, topic string) error {
+	ctx, cancel := context.WithTimeout(ctx, hostTimeout)
+	defer cancel()
+	list, err := b.bus.Topics(ctx)
+	if err != nil {
+		return err
+	}
+	for _, t := range list {
+		if t.Name == topic {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: %q", bus.ErrNoTopic, topic)
 }
 
 func readTail(r *http.Request) (tailRequest, error) {
