@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 )
 
 // policy lets pages load what the bridge itself serves, and nothing else.
@@ -15,6 +16,7 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect
 // guard lets through what comes from where it may, and answers the rest.
 func (b *Bridge) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b.bound(w, r)
 		h := w.Header()
 		h.Set("Content-Security-Policy", policy)
 		h.Set("X-Content-Type-Options", "nosniff")
@@ -45,6 +47,22 @@ func (b *Bridge) guard(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// bound gives a request its time, whoever makes it: to send its body, and to
+// take the answer. Streams take more, a write at a time. Without a body there
+// is nothing to read, and a deadline would end a stream.
+func (b *Bridge) bound(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength != 0 {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(b.bodyTimeout)) // fails only where the writer has none: in tests
+	}
+	deadline(w, b.answerTimeout)
+}
+
+// unbound ends the time for the body, which is read or never will be: later the
+// deadline would end the request.
+func unbound(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // as in bound
 }
 
 // needToken lets through who has the token. Clients send it themselves. There

@@ -33,7 +33,6 @@ func (b *Bridge) publish(w http.ResponseWriter, r *http.Request) {
 		b.refuse(w, r, http.StatusForbidden, "read-only", "this bridge only reads; start it with --allow-publish")
 		return
 	}
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(b.bodyTimeout)) // not in tests
 	r.Body = http.MaxBytesReader(w, r.Body, mostBody)
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if r.Header.Get("Content-Type") == "" {

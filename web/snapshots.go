@@ -149,6 +149,7 @@ func newEvents(w http.ResponseWriter, timeout time.Duration) *events {
 	w.WriteHeader(http.StatusOK)
 	e := &events{w: w, control: http.NewResponseController(w), timeout: timeout}
 	_ = e.flush()
+	unbound(w)
 	return e
 }
 

@@ -2,9 +2,11 @@ package web
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -67,5 +69,78 @@ func TestHeadOfStream(t *testing.T) {
 	}
 	if n := len(s.bridge.streams); n != 0 {
 		t.Errorf("%d streams, want none", n)
+	}
+}
+
+// TestBodyWithoutToken: who never sends the body that was announced is let go,
+// token or not.
+func TestBodyWithoutToken(t *testing.T) {
+	s := newSite(t, nil)
+	s.bridge.bodyTimeout = 50 * time.Millisecond
+	for _, ask := range []struct {
+		request string
+		status  int
+	}{
+		{"POST /v1/topics/orders/messages HTTP/1.1\r\nHost: localhost", 401},
+		{"GET /healthz HTTP/1.1\r\nHost: localhost", 200},
+		{"GET / HTTP/1.1\r\nHost: localhost", 200},
+		{"GET /healthz HTTP/1.1\r\nHost: evil.example", 421},
+	} {
+		c := s.dial(t, ask.request+"\r\nContent-Length: 10\r\n\r\nx")
+		a := readAnswer(t, c, http.MethodGet)
+		if _, err := io.Copy(io.Discard, c); err != nil || a.StatusCode != ask.status {
+			t.Errorf("%s: %d, want %d, and then the end: %v", ask.request, a.StatusCode, ask.status, err)
+		}
+	}
+}
+
+// TestAnswersUnread: who asks on and on and reads nothing is let go.
+func TestAnswersUnread(t *testing.T) {
+	s := newSite(t, nil)
+	s.bridge.answerTimeout = 50 * time.Millisecond
+	for _, path := range []string{"/healthz", "/app.js", "/v1/openapi.json"} {
+		c := s.dial(t, "")
+		ask := strings.Repeat("GET "+path+" HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer "+s.bridge.config.Token+"\r\n\r\n", 1000)
+		var err error
+		for err == nil {
+			_, err = io.WriteString(c, ask)
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("GET %s: the connection is held for ever", path)
+		}
+	}
+}
+
+// TestLaterAnswer: the time for one answer is not that for the next, and the
+// time for a body does not end a stream.
+func TestLaterAnswer(t *testing.T) {
+	s := newSite(t, nil)
+	s.bridge.answerTimeout, s.bridge.bodyTimeout = 500*time.Millisecond, 500*time.Millisecond
+	c := s.dial(t, s.head("GET", "/v1/bridge")+"\r\n")
+	in := bufio.NewReader(c)
+	for _, path := range []string{"/healthz", "/style.css", ""} {
+		a, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, a.Body); err != nil || path == "" {
+			break
+		}
+		later := time.Now().Add(2 * s.bridge.answerTimeout)
+		bustest.Until(t, "the time of the answer before to be over", func() bool { return time.Now().After(later) })
+		if _, err := io.WriteString(c, s.head("GET", path)+"\r\n"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c = s.dial(t, s.head("GET", "/v1/snapshots")+"Content-Length: 1\r\n\r\nx")
+	in = bufio.NewReader(c)
+	for events := 0; events < 3; { // one a second
+		line, err := in.ReadString('\n')
+		if err != nil {
+			t.Fatalf("the stream ended after %d events: %v", events, err)
+		}
+		if strings.HasPrefix(line, "event: ") {
+			events++
+		}
 	}
 }

@@ -198,6 +198,7 @@ func sendLines(ctx context.Context, w http.ResponseWriter, s *bus.Subscriber, li
 	deadline(w, timeout)
 	w.WriteHeader(http.StatusOK)
 	_ = control.Flush()
+	unbound(w)
 	var b []byte
 	flush := func() error {
 		deadline(w, timeout)
