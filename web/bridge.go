@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/shmbus/shmbus/bus"
@@ -48,8 +47,7 @@ type Bridge struct {
 	bodyTimeout   time.Duration // for a request's body
 	answerTimeout time.Duration // for one write to a client that reads
 
-	mu         sync.Mutex
-	publishers map[string]*bus.SharedPublisher
+	publishers *publishers
 }
 
 // New opens the bus. Close the Bridge when nobody uses its handler any more.
@@ -73,10 +71,11 @@ func New(ctx context.Context, c Config) (*Bridge, error) {
 	}
 	b := &Bridge{
 		config: c, observer: o, bus: h, streams: make(chan struct{}, c.MaxStreams), bodyTimeout: bodyTimeout, answerTimeout: answerTimeout,
-		rate: newLimiter(c.MaxPublishRate), publishers: map[string]*bus.SharedPublisher{},
+		rate: newLimiter(c.MaxPublishRate),
 	}
 	b.life, b.end = context.WithCancel(context.Background())
 	b.looks = newLooks(b.life, watch.New(o))
+	b.publishers = newPublishers(b.life, b.join)
 	return b, nil
 }
 
@@ -84,6 +83,7 @@ func New(ctx context.Context, c Config) (*Bridge, error) {
 func (b *Bridge) Close() error {
 	b.end()
 	b.looks.wait()
+	b.publishers.wait()
 	return errors.Join(b.bus.Close(), b.observer.Close())
 }
 

@@ -59,8 +59,8 @@ func (b *Bridge) bound(w http.ResponseWriter, r *http.Request) {
 	deadline(w, b.answerTimeout)
 }
 
-// unbound ends the time for the body, which is read or never will be: later the
-// deadline would end the request.
+// unbound ends the time for the body, once it is read: later the deadline would
+// end the request.
 func unbound(w http.ResponseWriter) {
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // as in bound
 }

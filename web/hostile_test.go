@@ -121,7 +121,12 @@ func TestPublishLimits(t *testing.T) {
 	if p := decode[problem](t, answer); code != 429 || h.Get("Retry-After") == "" || p.Type != "shmbus:backpressure" || p.Published == nil || *p.Published < 2 || *p.Published > 4 {
 		t.Errorf("%d %v %s", code, h, answer)
 	}
-	if n := s.bridge.publishers["orders"].Stats().Published; n != uint64(*decode[problem](t, answer).Published) {
+	p, release, err := s.bridge.publishers.get(t.Context(), "orders")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	if n := p.Stats().Published; n != uint64(*decode[problem](t, answer).Published) {
 		t.Errorf("%d published, not what was answered", n)
 	}
 	body = strings.Repeat(`{"payload":""}`+"\n", 1000)

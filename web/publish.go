@@ -1,7 +1,6 @@
 package web
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/base64"
@@ -15,9 +14,6 @@ import (
 
 	"github.com/shmbus/shmbus/bus"
 )
-
-// mostPublishers is how many topics the bridge publishes to at once.
-const mostPublishers = 64
 
 // incoming is a message as JSON.
 type incoming struct {
@@ -33,24 +29,28 @@ func (b *Bridge) publish(w http.ResponseWriter, r *http.Request) {
 		b.refuse(w, r, http.StatusForbidden, "read-only", "this bridge only reads; start it with --allow-publish")
 		return
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, mostBody)
-	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if r.Header.Get("Content-Type") == "" {
-		kind, err = "application/octet-stream", nil
-	}
-	if err != nil {
-		b.fail(w, r, fmt.Errorf("%w: Content-Type: %w", errInput, err))
-		return
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), hostTimeout)
-	defer cancel()
-	p, err := b.publisher(ctx, r.PathValue("topic"))
+	kind, err := mediaType(r)
 	if err != nil {
 		b.fail(w, r, err)
 		return
 	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, mostBody))
+	if err != nil {
+		b.fail(w, r, err)
+		return
+	}
+	unbound(w)
+	// Only now: a topic stays as long as it has a publisher.
+	ctx, cancel := context.WithTimeout(r.Context(), hostTimeout)
+	defer cancel()
+	p, release, err := b.publishers.get(ctx, r.PathValue("topic"))
+	if err != nil {
+		b.fail(w, r, err)
+		return
+	}
+	defer release()
 	published := 0
-	send := func(payload []byte) error {
+	err = sendBody(kind, body, func(payload []byte) error {
 		if !b.rate.take(time.Now()) {
 			return fmt.Errorf("%w: the limit is %d", errRate, b.config.MaxPublishRate)
 		}
@@ -59,25 +59,9 @@ func (b *Bridge) publish(w http.ResponseWriter, r *http.Request) {
 		}
 		published++
 		return nil
-	}
-	switch kind {
-	case "application/octet-stream", "text/plain":
-		var body []byte
-		if body, err = io.ReadAll(r.Body); err == nil {
-			err = send(body)
-		}
-	case "application/json":
-		var body []byte
-		if body, err = io.ReadAll(r.Body); err == nil {
-			err = sendJSON(body, send)
-		}
-	case "application/x-ndjson":
-		err = sendEach(r.Body, send)
-	default:
-		err = fmt.Errorf("%w %q: want application/octet-stream, text/plain, application/json or application/x-ndjson", errMedia, kind)
-	}
+	})
 	if errors.Is(err, bus.ErrClosed) || errors.Is(err, bus.ErrPublisherGone) {
-		b.dropPublisher(r.PathValue("topic"))
+		b.publishers.drop(r.PathValue("topic"), p)
 	}
 	if err != nil {
 		b.failAt(w, r, err, &published)
@@ -86,20 +70,55 @@ func (b *Bridge) publish(w http.ResponseWriter, r *http.Request) {
 	b.answer(w, http.StatusCreated, map[string]int{"published": published})
 }
 
+// The media types of messages.
+const (
+	octetStream = "application/octet-stream"
+	plainText   = "text/plain"
+	oneJSON     = "application/json"
+	linesOfJSON = "application/x-ndjson"
+)
+
+// mediaType is that of a request's body. Errors: errInput, errMedia.
+func mediaType(r *http.Request) (string, error) {
+	given := r.Header.Get("Content-Type")
+	if given == "" {
+		return octetStream, nil
+	}
+	kind, _, err := mime.ParseMediaType(given)
+	if err != nil {
+		return "", fmt.Errorf("%w: Content-Type: %w", errInput, err)
+	}
+	switch kind {
+	case octetStream, plainText, oneJSON, linesOfJSON:
+		return kind, nil
+	}
+	return "", fmt.Errorf("%w %q: want %s, %s, %s or %s", errMedia, kind, octetStream, plainText, oneJSON, linesOfJSON)
+}
+
+// sendBody publishes what a body of this media type says.
+func sendBody(kind string, body []byte, send func([]byte) error) error {
+	switch kind {
+	case oneJSON:
+		return sendJSON(body, send)
+	case linesOfJSON:
+		return sendEach(body, send)
+	}
+	return send(body)
+}
+
 // sendEach publishes a message for each line.
-func sendEach(body io.Reader, send func([]byte) error) error {
-	lines := bufio.NewScanner(body)
-	lines.Buffer(make([]byte, 64<<10), mostBody)
-	for n := 1; lines.Scan(); n++ {
-		line := bytes.TrimSpace(lines.Bytes())
-		if len(line) == 0 {
+func sendEach(body []byte, send func([]byte) error) error {
+	n := 0
+	for line := range bytes.Lines(body) {
+		n++
+		if line = bytes.TrimSpace(line); len(line) == 0 {
 			continue
 		}
 		if err := sendJSON(line, send); err != nil {
 			return fmt.Errorf("line %d: %w", n, err)
 		}
 	}
-	return lines.Err()
+	return nil
 }
 
 func sendJSON(line []byte, send func([]byte) error) error {
@@ -125,39 +144,15 @@ func sendJSON(line []byte, send func([]byte) error) error {
 	return fmt.Errorf("%w: encoding %q: want utf8 or base64", errInput, m.Encoding)
 }
 
-// publisher returns the bridge's publisher of a topic that is there: a browser
-// makes none.
-func (b *Bridge) publisher(ctx context.Context, topic string) (*bus.SharedPublisher, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if p := b.publishers[topic]; p != nil {
-		return p, nil
-	}
+// join makes a publisher of a topic that is there: a browser makes none. It
+// blocks until the host answers.
+func (b *Bridge) join(ctx context.Context, topic string) (*bus.SharedPublisher, error) {
 	if err := b.there(ctx, topic); err != nil {
 		return nil, err
-	}
-	for other, p := range b.publishers {
-		if len(b.publishers) < mostPublishers {
-			break
-		}
-		delete(b.publishers, other)
-		_ = p.Close() // it goes on if a call is inside
 	}
 	p, err := b.bus.Publisher(ctx, topic, bus.PublisherConfig{})
 	if err != nil {
 		return nil, err
 	}
-	shared := p.Shared()
-	b.publishers[topic] = shared
-	return shared, nil
-}
-
-// dropPublisher forgets a publisher that is of no more use.
-func (b *Bridge) dropPublisher(topic string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if p := b.publishers[topic]; p != nil {
-		delete(b.publishers, topic)
-		_ = p.Close()
-	}
+	return p.Shared(), nil
 }
