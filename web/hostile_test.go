@@ -9,8 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -315,40 +313,5 @@ func TestConfigErrors(t *testing.T) {
 	}
 	if err := new(Config).complete(); !errors.Is(err, ErrConfig) {
 		t.Error(err)
-	}
-}
-
-// TestLoadToken: made once, kept, and not taken from a file others can read.
-func TestLoadToken(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "token")
-	first, err := LoadToken(path)
-	if err != nil || len(first) < 43 {
-		t.Fatalf("%q, %v", first, err)
-	}
-	if info, err := os.Stat(path); err != nil || info.Mode() != 0o600 {
-		t.Fatalf("%v, %v", info.Mode(), err)
-	}
-	if again, err := LoadToken(path); again != first || err != nil {
-		t.Errorf("%q, %v", again, err)
-	}
-	if err := os.Chmod(path, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := LoadToken(path); err == nil || !strings.Contains(err.Error(), "want a file of mode 0600") {
-		t.Error(err)
-	}
-	if err := os.WriteFile(path, []byte("short"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	_ = os.Chmod(path, 0o600)
-	if _, err := LoadToken(path); err == nil || !strings.Contains(err.Error(), "holds no token") {
-		t.Error(err)
-	}
-	link := filepath.Join(t.TempDir(), "link")
-	if err := os.Symlink(path, link); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := LoadToken(link); err == nil {
-		t.Error("followed a symbolic link")
 	}
 }

@@ -9,15 +9,17 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 )
 
 // tokenBytes of randomness make a token.
 const tokenBytes = 32
 
-// LoadToken reads the token of a file that only its owner can read, and makes
-// one, file and all, if there is none. An existing file that others can read,
-// or that holds no token, is an error: somebody else may know it.
+// LoadToken reads the token of a file that only this user can read, and makes
+// one, file and all, if there is none. An existing file of another user (but
+// root), or that others can read, or that holds no token, is an error: somebody
+// else may know it.
 func LoadToken(path string) (string, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|noFollow, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -30,6 +32,9 @@ func LoadToken(path string) (string, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return "", fmt.Errorf("web: token: %w", err)
+	}
+	if !trusted(info, os.Geteuid()) {
+		return "", fmt.Errorf("web: token file %s belongs to another user, who knows the token: remove it and a new one is made", path)
 	}
 	if !info.Mode().IsRegular() || info.Mode().Perm()&0o077 != 0 {
 		return "", fmt.Errorf("web: token file %s has mode %v, want a file of mode 0600: remove it and a new one is made", path, info.Mode())
@@ -50,13 +55,19 @@ func makeToken(path string) (string, error) {
 		return "", fmt.Errorf("web: token: %w", err)
 	}
 	token := base64.RawURLEncoding.EncodeToString(raw)
-	part := fmt.Sprintf("%s.%d", path, os.Getpid())
-	if err := os.WriteFile(part, []byte(token+"\n"), 0o600); err != nil {
+	// A name that nobody guesses, and a file that was not there: what somebody
+	// put there would be written to, with its mode, or where it leads.
+	part, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	if err != nil {
+		return "", fmt.Errorf("web: token: %w", err)
+	}
+	defer os.Remove(part.Name())
+	_, err = part.WriteString(token + "\n")
+	if err = errors.Join(err, part.Close()); err != nil {
 		return "", fmt.Errorf("web: token: %w", err)
 	}
 	// A link fails if the file is there: then another bridge made it first.
-	err := os.Link(part, path)
-	_ = os.Remove(part)
+	err = os.Link(part.Name(), path)
 	if errors.Is(err, fs.ErrExist) {
 		return LoadToken(path)
 	}
