@@ -64,7 +64,7 @@ tricks: build ## measure what each trick of the ring buys, for docs/performance.
 model: ## explore every scene of the ring's model, and every mistake it must notice (hours)
 	$(NATIVE) $(GO) run ./model/cmd/explore -all
 fuzz: ## run each fuzz target for FUZZTIME (30m)
-	$(GO) test ./control -run '^$$' -fuzz '^FuzzControlMessages$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 2s
+	for f in control/FuzzControlMessages web/FuzzIncoming; do $(GO) test ./$${f%/*} -run '^$$' -fuzz "^$${f#*/}$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 2s || exit 1; done
 	for f in FuzzReader FuzzAttach FuzzRepair; do $(GO) test ./ring -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 2s || exit 1; done
 test-storm: ; k=$(or $(KILLS),2000) s=./internal/storm/cmd/storm; for f in "$$s -kills $$k -stops $$((k/10))" "$$s -hosts -arenas 1 -stops 0 -kills $$((k/100))" "$$s -steady -stops 0 -kills $$((k/10))" "-tags failpoint $$s -inside -kills 0 -stops $$((k/10))"; do $(NATIVE) $(GO) run $$f || exit 1; done ## kill KILLS (2000) processes at random; then hosts; a host's clients; stop inside the lock
 soak: ; $(NATIVE) $(GO) run ./internal/storm/cmd/storm -duration $(or $(DURATION),1h) ## load, kills, stops and churn for DURATION (1h): a line a minute, a verdict

@@ -3,8 +3,6 @@ package web
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,12 +12,6 @@ import (
 
 	"github.com/shmbus/shmbus/bus"
 )
-
-// incoming is a message as JSON.
-type incoming struct {
-	Payload  string `json:"payload"`
-	Encoding string `json:"encoding"` // utf8 (default) or base64
-}
 
 // publish publishes one message, the body, or those of the body's lines of
 // JSON. It never waits for space: a full ring is 429, and the client is told
@@ -121,27 +113,13 @@ func sendEach(body []byte, send func([]byte) error) error {
 	return nil
 }
 
-func sendJSON(line []byte, send func([]byte) error) error {
-	d := json.NewDecoder(bytes.NewReader(line))
-	d.DisallowUnknownFields()
-	var m incoming
-	if err := d.Decode(&m); err != nil {
-		return fmt.Errorf("%w: want {\"payload\": ..., \"encoding\": \"utf8\" or \"base64\"}: %w", errInput, err)
+// sendJSON publishes a message as JSON.
+func sendJSON(b []byte, send func([]byte) error) error {
+	payload, err := readIncoming(b)
+	if err != nil {
+		return err
 	}
-	if d.More() {
-		return fmt.Errorf("%w: more than one JSON value", errInput)
-	}
-	switch m.Encoding {
-	case "", "utf8":
-		return send([]byte(m.Payload))
-	case "base64":
-		payload, err := base64.StdEncoding.DecodeString(m.Payload)
-		if err != nil {
-			return fmt.Errorf("%w: payload: %w", errInput, err)
-		}
-		return send(payload)
-	}
-	return fmt.Errorf("%w: encoding %q: want utf8 or base64", errInput, m.Encoding)
+	return send(payload)
 }
 
 // join makes a publisher of a topic that is there: a browser makes none. It
