@@ -45,6 +45,9 @@ var (
 	// ErrNameInUse: a live participant of the same role has this name in this
 	// topic.
 	ErrNameInUse = control.ErrNameInUse
+	// ErrNoSlot: all slots of this role in the topic are taken; the text says
+	// how many there are. Make the topic with more, or wait until one leaves.
+	ErrNoSlot = control.ErrNoSlot
 	// ErrNoTopic: there is no such topic, and NoWait says not to wait for it.
 	ErrNoTopic = control.ErrNoTopic
 	// ErrTopicInUse: the topic has participants and is not removed.

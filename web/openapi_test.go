@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -159,5 +160,13 @@ func TestDocumentIsChecked(t *testing.T) {
 	v, _ := jsonschema.UnmarshalJSON(strings.NewReader(`{"sequence":-1}`))
 	if schema.Validate(v) == nil {
 		t.Error("nonsense is taken for a message")
+	}
+}
+
+// TestKinds: the document knows each kind of problem.
+func TestKinds(t *testing.T) {
+	d := loadDocument(t)
+	for _, k := range kinds {
+		d.checkSchema(t, "Problem", fmt.Appendf(nil, `{"type":"shmbus:%s","title":"","status":%d,"detail":""}`, k.kind, k.status))
 	}
 }

@@ -36,6 +36,7 @@ var kinds = []struct {
 	{bus.ErrBackpressure, http.StatusTooManyRequests, "backpressure", time.Second},
 	{errRate, http.StatusTooManyRequests, "rate", time.Second},
 	{errStreams, http.StatusServiceUnavailable, "too-many-streams", 10 * time.Second},
+	{bus.ErrNoSlot, http.StatusServiceUnavailable, "no-slot", 10 * time.Second},
 	{errBusy, http.StatusServiceUnavailable, "busy", time.Second},
 	{errInput, http.StatusBadRequest, "bad-request", 0},
 	{errMedia, http.StatusUnsupportedMediaType, "media-type", 0},

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shmbus/shmbus/bus"
 	"github.com/shmbus/shmbus/bustest"
 )
 
@@ -143,4 +144,39 @@ func TestLaterAnswer(t *testing.T) {
 			events++
 		}
 	}
+}
+
+// TestNoSlot: a topic with no slot left says so, and that it may be worth while
+// to try again.
+func TestNoSlot(t *testing.T) {
+	s := newSite(t, func(c *Config) { c.MaxStreams = 1000 })
+	s.publisher(t, "orders", 64<<10)
+	var subscribers []*bus.Subscriber
+	for {
+		sub, err := s.Subscriber(bustest.Context(t), "orders", bus.SubscriberConfig{Mode: bus.Lossy})
+		if errors.Is(err, bus.ErrNoSlot) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		subscribers = append(subscribers, sub)
+	}
+	for _, accept := range []string{"", "text/event-stream"} {
+		s.want(t, 503, "no-slot", "GET", "/v1/topics/orders/messages", "", "Accept", accept)
+	}
+	for _, sub := range subscribers {
+		_ = sub.Close()
+	}
+	for {
+		p, err := s.Publisher(bustest.Context(t), "orders", bus.PublisherConfig{})
+		if errors.Is(err, bus.ErrNoSlot) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+	}
+	s.want(t, 503, "no-slot", "POST", "/v1/topics/orders/messages", "x")
 }

@@ -92,7 +92,7 @@ func (b *Bridge) there(ctx context.Context, topic string) error {
 }
 
 func readTail(r *http.Request) (tailRequest, error) {
-	q := tailRequest{topic: r.PathValue("topic"), start: bus.Latest()}
+	q := tailRequest{topic: r.PathValue("topic")}
 	values := r.URL.Query()
 	for name := range values {
 		if name != "from" && name != "limit" {
@@ -108,30 +108,43 @@ func readTail(r *http.Request) (tailRequest, error) {
 		}
 		q.limit = n
 	}
-	from := values.Get("from")
 	if id := r.Header.Get("Last-Event-ID"); id != "" && q.sse {
 		// A browser that comes back goes on behind what it had.
-		n, err := strconv.ParseUint(id, 10, 64)
-		if err != nil {
-			return q, fmt.Errorf("%w: Last-Event-ID %q: want a sequence", errInput, id)
+		n, ok := readSequence(id)
+		if !ok {
+			return q, fmt.Errorf("%w: Last-Event-ID %.64q: want a sequence, 0 to 2^63-1", errInput, id)
 		}
 		q.start = bus.FromSequence(n + 1)
 		return q, nil
 	}
-	switch d, err := time.ParseDuration(from); {
-	case from == "" || from == "latest":
-	case from == "earliest":
-		q.start = bus.Earliest()
-	case strings.HasPrefix(from, "-") && err == nil:
-		q.start = bus.FromAge(-d)
-	default:
-		n, err := strconv.ParseUint(from, 10, 64)
-		if err != nil {
-			return q, fmt.Errorf("%w: from %q: want latest, earliest, a sequence, or an age like -10s", errInput, from)
-		}
-		q.start = bus.FromSequence(n)
+	var err error
+	q.start, err = readStart(values.Get("from"))
+	return q, err
+}
+
+// readStart reads the parameter from. Errors: errInput.
+func readStart(from string) (bus.Start, error) {
+	switch from {
+	case "", "latest":
+		return bus.Latest(), nil
+	case "earliest":
+		return bus.Earliest(), nil
 	}
-	return q, nil
+	if n, ok := readSequence(from); ok {
+		return bus.FromSequence(n), nil
+	}
+	// The least duration has no opposite.
+	if d, err := time.ParseDuration(from); err == nil && from[0] == '-' && -d >= 0 {
+		return bus.FromAge(-d), nil
+	}
+	return bus.Start{}, fmt.Errorf("%w: from %.64q: want latest, earliest, a sequence (0 to 2^63-1), or an age like -10s (up to 292 years)", errInput, from)
+}
+
+// readSequence reads a sequence. What is larger comes before 0, as sequences
+// are compared.
+func readSequence(s string) (uint64, bool) {
+	n, err := strconv.ParseUint(s, 10, 63)
+	return n, err == nil
 }
 
 // batch is how many messages are read before they are written.

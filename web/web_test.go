@@ -146,10 +146,16 @@ func TestAPI(t *testing.T) {
 	}
 	s.want(t, 404, "no-topic", "GET", "/v1/topics/nothing/messages", "")
 	s.want(t, 409, "start-gone", "GET", "/v1/topics/orders/messages?from=999", "")
-	for _, query := range []string{"from=yesterday", "limit=0", "limit=x", "limit=99999999", "form=1"} {
+	for _, query := range []string{"from=yesterday", "limit=0", "limit=x", "limit=99999999", "form=1", "from=-9223372036854775808ns", "from=18446744073709551615", "from=9223372036854775808", "from=--1s", "from=-", "from=1s"} {
 		s.want(t, 400, "bad-request", "GET", "/v1/topics/orders/messages?"+query, "")
 	}
-	s.want(t, 400, "Last-Event-ID", "GET", "/v1/topics/orders/messages", "", "Accept", "text/event-stream", "Last-Event-ID", "x")
+	for _, id := range []string{"x", "-1", "18446744073709551615", "9223372036854775808"} {
+		s.want(t, 400, "Last-Event-ID", "GET", "/v1/topics/orders/messages", "", "Accept", "text/event-stream", "Last-Event-ID", id)
+	}
+	s.want(t, 409, "start-gone", "GET", "/v1/topics/orders/messages", "", "Accept", "text/event-stream", "Last-Event-ID", "9223372036854775807")
+	for _, from := range []string{"-9223372036854775807ns", "0", "earliest"} {
+		s.want(t, 200, "sequence", "GET", "/v1/topics/orders/messages?limit=1&from="+from, "")
+	}
 
 	post := func(status int, text, kind, body string) {
 		t.Helper()
