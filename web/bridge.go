@@ -74,7 +74,7 @@ func New(ctx context.Context, c Config) (*Bridge, error) {
 		rate: newLimiter(c.MaxPublishRate),
 	}
 	b.life, b.end = context.WithCancel(context.Background())
-	b.looks = newLooks(b.life, watch.New(o))
+	b.looks = newLooks(b.life, o)
 	b.publishers = newPublishers(b.life, b.join)
 	return b, nil
 }

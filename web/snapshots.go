@@ -17,8 +17,8 @@ const lookInterval = time.Second
 // looks takes snapshots while somebody waits for them, one for all. Who is slow
 // misses some: each gets the newest there is.
 type looks struct {
-	life    context.Context
-	watcher *watch.Watcher
+	life   context.Context
+	source watch.Source
 
 	mu       sync.Mutex
 	watching int
@@ -28,8 +28,8 @@ type looks struct {
 	done     sync.WaitGroup
 }
 
-func newLooks(life context.Context, w *watch.Watcher) *looks {
-	return &looks{life: life, watcher: w, next: make(chan struct{})}
+func newLooks(life context.Context, source watch.Source) *looks {
+	return &looks{life: life, source: source, next: make(chan struct{})}
 }
 
 // join counts a watcher; the function it returns takes that back.
@@ -48,12 +48,15 @@ func (l *looks) join() (leave func()) {
 	}
 }
 
+// run looks until nobody watches. It begins with a new watcher: rates since
+// somebody watched last would be averages over all the time nobody did.
 func (l *looks) run() {
+	watcher := watch.New(l.source)
 	tick := time.NewTicker(lookInterval)
 	defer tick.Stop()
 	for {
 		ctx, cancel := context.WithTimeout(l.life, hostTimeout)
-		s := l.watcher.Look(ctx)
+		s := watcher.Look(ctx)
 		cancel()
 		b, err := json.Marshal(&s)
 		if err != nil {

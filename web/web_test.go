@@ -14,6 +14,7 @@ import (
 
 	"github.com/shmbus/shmbus/bus"
 	"github.com/shmbus/shmbus/bustest"
+	"github.com/shmbus/shmbus/internal/watch"
 )
 
 // site is a bus with a bridge that listens.
@@ -181,23 +182,31 @@ func TestAPI(t *testing.T) {
 }
 
 // TestSnapshots: a picture every second, for as many as ask, and nobody looks
-// when nobody asks.
+// when nobody asks: what is seen first has no rates, after a break neither.
 func TestSnapshots(t *testing.T) {
 	s := newSite(t, nil)
 	s.publisher(t, "orders", 64<<10)
 	for range 2 {
 		a := s.request(t, "GET", "/v1/snapshots", nil)
 		lines := bufio.NewReader(a.Body)
-		for _, want := range []string{"event: snapshot\n", `data: {"bus":"test"`, "\n", "event: snapshot\n"} {
+		for i, want := range []string{"event: snapshot\n", `data: {"bus":"test"`, "\n", "event: snapshot\n", `data: {"bus":"test"`} {
 			line, err := lines.ReadString('\n')
 			if err != nil || !strings.HasPrefix(line, want) {
 				t.Fatalf("%q, %v, want %q", line, err, want)
 			}
 			if data, ok := strings.CutPrefix(line, "data: "); ok {
 				s.doc.checkSchema(t, "Snapshot", []byte(data))
+				if first, interval := i == 1, decode[watch.Snapshot](t, data).Interval; first != (interval == 0) {
+					t.Errorf("line %d is of the last %v s", i, interval)
+				}
 			}
 		}
 		_ = a.Body.Close()
+		bustest.Until(t, "nobody to look", func() bool {
+			s.bridge.looks.mu.Lock()
+			defer s.bridge.looks.mu.Unlock()
+			return !s.bridge.looks.running
+		})
 	}
 }
 
