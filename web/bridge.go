@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -46,6 +45,7 @@ type Bridge struct {
 
 	bodyTimeout   time.Duration // for a request's body
 	answerTimeout time.Duration // for one write to a client that reads
+	stopTimeout   time.Duration // for requests when Serve ends
 
 	publishers *publishers
 }
@@ -70,7 +70,7 @@ func New(ctx context.Context, c Config) (*Bridge, error) {
 		}
 	}
 	b := &Bridge{
-		config: c, observer: o, bus: h, streams: make(chan struct{}, c.MaxStreams), bodyTimeout: bodyTimeout, answerTimeout: answerTimeout,
+		config: c, observer: o, bus: h, streams: make(chan struct{}, c.MaxStreams), bodyTimeout: bodyTimeout, answerTimeout: answerTimeout, stopTimeout: stopTimeout,
 		rate: newLimiter(c.MaxPublishRate),
 	}
 	b.life, b.end = context.WithCancel(context.Background())
@@ -128,26 +128,6 @@ func (b *Bridge) api() http.Handler {
 		b.refuse(w, r, http.StatusNotFound, "not-found", "there is no "+r.Method+" "+r.URL.Path+"; see /v1/openapi.json")
 	})
 	return mux
-}
-
-// Serve serves Handler on l until ctx ends, then returns nil. It closes l.
-func (b *Bridge) Serve(ctx context.Context, l net.Listener) error {
-	s := &http.Server{
-		Handler:           b.Handler(),
-		ReadHeaderTimeout: headerTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    mostHeader,
-		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
-	}
-	if b.config.Logger != nil {
-		s.ErrorLog = slog.NewLogLogger(b.config.Logger.Handler(), slog.LevelDebug)
-	}
-	stop := context.AfterFunc(ctx, func() { _ = s.Close() })
-	defer stop()
-	if err := s.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("web: %w", err)
-	}
-	return nil
 }
 
 // LoginLink is what the user opens in a browser. The token is in the fragment,

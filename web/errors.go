@@ -10,6 +10,7 @@ var ErrConfig = errors.New("web: refused")
 var (
 	errRate    = errors.New("web: too many messages a second")
 	errStreams = errors.New("web: too many streams")
+	errEnding  = errors.New("web: the bridge is stopping")
 	errBusy    = errors.New("web: the bridge is busy")
 	errInput   = errors.New("web: bad request")
 	errMedia   = errors.New("web: media type")

@@ -46,6 +46,7 @@ var kinds = []struct {
 	{bus.ErrNoHost, http.StatusServiceUnavailable, "no-host", time.Second},
 	{bus.ErrNoBus, http.StatusServiceUnavailable, "no-host", time.Second},
 	{bus.ErrHostStalled, http.StatusServiceUnavailable, "host-stalled", 5 * time.Second},
+	{errEnding, http.StatusServiceUnavailable, "closing", time.Second},
 	{bus.ErrClosed, http.StatusServiceUnavailable, "closing", time.Second},
 	{os.ErrDeadlineExceeded, http.StatusRequestTimeout, "slow-body", 0},
 	{context.DeadlineExceeded, http.StatusServiceUnavailable, "timeout", time.Second},

@@ -3,7 +3,6 @@ package web
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -101,7 +100,7 @@ func (b *Bridge) snapshots(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", eventStream)
 		return
 	}
-	done, err := b.stream()
+	ctx, done, err := b.stream(r)
 	if err != nil {
 		b.fail(w, r, err)
 		return
@@ -113,25 +112,13 @@ func (b *Bridge) snapshots(w http.ResponseWriter, r *http.Request) {
 	for {
 		select {
 		case <-next:
-		case <-r.Context().Done():
-			return
-		case <-b.life.Done():
+		case <-ctx.Done():
 			return
 		}
 		next = b.looks.newer()
 		if out.event("snapshot", "", b.looks.latest()) != nil || out.flush() != nil {
 			return
 		}
-	}
-}
-
-// stream counts a stream; errStreams if there are too many.
-func (b *Bridge) stream() (done func(), err error) {
-	select {
-	case b.streams <- struct{}{}:
-		return func() { <-b.streams }, nil
-	default:
-		return nil, fmt.Errorf("%w: there are %d, which is the limit", errStreams, cap(b.streams))
 	}
 }
 

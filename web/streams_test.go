@@ -180,3 +180,40 @@ func TestNoSlot(t *testing.T) {
 	}
 	s.want(t, 503, "no-slot", "POST", "/v1/topics/orders/messages", "x")
 }
+
+// TestStop: when the bridge stops its streams end whole, and who has asked
+// something gets an answer.
+func TestStop(t *testing.T) {
+	s := newSite(t, nil)
+	s.bridge.stopTimeout = bustest.Watchdog
+	p := s.publisher(t, "orders", 64<<10)
+	if err := p.Publish(t.Context(), []byte("first")); err != nil {
+		t.Fatal(err)
+	}
+	var streams []*http.Response
+	for _, ask := range []string{"/v1/snapshots", "/v1/topics/orders/messages?from=earliest"} {
+		for _, accept := range []string{"*/*", "text/event-stream"} {
+			streams = append(streams, s.request(t, "GET", ask, nil, "Accept", accept))
+		}
+	}
+	const path = "/v1/topics/orders/messages"
+	c := s.dial(t, s.head("POST", path)+"Expect: 100-continue\r\nContent-Length: 10\r\n\r\n")
+	in := bufio.NewReader(c)
+	a, err := http.ReadResponse(in, nil) // the body is being read
+	if err != nil || a.StatusCode != http.StatusContinue {
+		t.Fatalf("%v, %v", a, err)
+	}
+	s.stop()
+	for i, a := range streams {
+		b, err := io.ReadAll(a.Body)
+		if err != nil || strings.Contains(string(b), "event: end") {
+			t.Errorf("stream %d: %s, %v, want its end", i, b, err)
+		}
+	}
+	if _, err := io.WriteString(c, "0123456789"); err != nil {
+		t.Fatal(err)
+	}
+	if a, err = http.ReadResponse(in, nil); err != nil || a.StatusCode != http.StatusCreated {
+		t.Errorf("%v, %v, want the answer", a, err)
+	}
+}

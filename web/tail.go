@@ -49,18 +49,18 @@ func (b *Bridge) tail(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	done, err := b.stream()
+	ctx, done, err := b.stream(r)
 	if err != nil {
 		b.fail(w, r, err)
 		return
 	}
 	defer done()
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	defer context.AfterFunc(b.life, cancel)()
 	joining, joined := context.WithTimeout(ctx, hostTimeout)
 	s, err := b.bus.Subscriber(joining, q.topic, bus.SubscriberConfig{Mode: bus.Lossy, Start: q.start, NoWait: true, Wait: bus.Park})
 	joined()
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
 	if err != nil {
 		b.fail(w, r, err)
 		return
@@ -185,7 +185,8 @@ func pump(ctx context.Context, s *bus.Subscriber, limit int, each func(*bus.Mess
 }
 
 // sendEvents sends messages as server-sent events. Loss is an event of its
-// own, before the message that tells of it, and so is the end of the topic.
+// own, before the message that tells of it, and so is the end of the topic. If
+// the bridge stops there is no such event: the client comes back.
 func sendEvents(ctx context.Context, out *events, s *bus.Subscriber, limit int) {
 	var line []byte
 	err := pump(ctx, s, limit, func(m *bus.Message) error {
@@ -197,6 +198,9 @@ func sendEvents(ctx context.Context, out *events, s *bus.Subscriber, limit int) 
 		line = watch.AppendMessage(line[:0], m)
 		return out.event("message", strconv.FormatUint(m.Sequence, 10), line)
 	}, out.comment, out.flush)
+	if ctx.Err() != nil {
+		return // the client has gone, or may come back to go on
+	}
 	reason := "limit"
 	if err != nil {
 		reason = err.Error()

@@ -23,6 +23,7 @@ type site struct {
 	bridge *Bridge
 	url    string
 	doc    *document
+	stop   func() // ends Serve
 }
 
 func newSite(t *testing.T, change func(*Config)) *site {
@@ -52,7 +53,7 @@ func newSite(t *testing.T, change func(*Config)) *site {
 			t.Error(err)
 		}
 	})
-	return &site{b, bridge, "http://" + l.Addr().String(), loadDocument(t)}
+	return &site{b, bridge, "http://" + l.Addr().String(), loadDocument(t), cancel}
 }
 
 func (s *site) publisher(t *testing.T, topic string, capacity uint64) *bus.Publisher {
