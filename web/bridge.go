@@ -42,6 +42,7 @@ type Bridge struct {
 	streams chan struct{} // one element for each stream there is
 	looks   *looks
 	rate    *limiter
+	bodies  *budget
 
 	bodyTimeout   time.Duration // for a request's body
 	answerTimeout time.Duration // for one write to a client that reads
@@ -71,7 +72,7 @@ func New(ctx context.Context, c Config) (*Bridge, error) {
 	}
 	b := &Bridge{
 		config: c, observer: o, bus: h, streams: make(chan struct{}, c.MaxStreams), bodyTimeout: bodyTimeout, answerTimeout: answerTimeout, stopTimeout: stopTimeout,
-		rate: newLimiter(c.MaxPublishRate),
+		rate: newLimiter(c.MaxPublishRate), bodies: &budget{left: mostBodies},
 	}
 	b.life, b.end = context.WithCancel(context.Background())
 	b.looks = newLooks(b.life, o)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"time"
@@ -26,11 +25,12 @@ func (b *Bridge) publish(w http.ResponseWriter, r *http.Request) {
 		b.fail(w, r, err)
 		return
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, mostBody))
+	body, done, err := b.readBody(w, r)
 	if err != nil {
 		b.fail(w, r, err)
 		return
 	}
+	defer done()
 	unbound(w)
 	// Only now: a topic stays as long as it has a publisher.
 	ctx, cancel := context.WithTimeout(r.Context(), hostTimeout)

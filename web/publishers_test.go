@@ -149,3 +149,40 @@ func TestManyTopics(t *testing.T) {
 	}
 	l.wait()
 }
+
+// TestBodiesTogether: bodies that are not there yet take as much memory as came
+// of them, all together no more than the limit; the others are told.
+func TestBodiesTogether(t *testing.T) {
+	s := newSite(t, nil)
+	s.publisher(t, "orders", 1<<20)
+	const most, path = 200 << 10, "/v1/topics/orders/messages"
+	s.bridge.bodies = &budget{left: most}
+	left := func() int {
+		s.bridge.bodies.mu.Lock()
+		defer s.bridge.bodies.mu.Unlock()
+		return s.bridge.bodies.left
+	}
+	for range 5 { // take next to nothing
+		s.dial(t, s.head("POST", path)+"Content-Length: 10000000\r\n\r\n"+strings.Repeat("x", 100))
+	}
+	half, whole := strings.Repeat("x", 33<<10), strings.Repeat("x", 100<<10)
+	bustest.Until(t, "the bodies to be read", func() bool { return left() == most-5*leastBuffer })
+	for _, length := range []string{fmt.Sprint("Content-Length: ", len(half)+1, "\r\n\r\n"), "Transfer-Encoding: chunked\r\n\r\n8400\r\n"} {
+		was := left()
+		c := s.dial(t, s.head("POST", path)+length+half)
+		bustest.Until(t, "the half to be read", func() bool { return was-left() >= len(half) })
+		s.want(t, 503, "shmbus:busy", "POST", path, whole)
+		if strings.HasPrefix(length, "Transfer") {
+			_, _ = c.Write([]byte("\r\n0\r\n\r\n"))
+		} else {
+			_, _ = c.Write([]byte("x"))
+		}
+		if a := readAnswer(t, c, "POST"); a.StatusCode != 201 {
+			t.Errorf("%d, want the one that came first to be published", a.StatusCode)
+		}
+		bustest.Until(t, "its memory to be given back", func() bool { return left() == was })
+	}
+	s.want(t, 201, "published", "POST", path, half)
+	s.want(t, 201, "published", "POST", path, "")
+	bustest.Until(t, "all memory to be given back", func() bool { return left() == most-5*leastBuffer })
+}
