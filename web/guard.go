@@ -50,19 +50,22 @@ func (b *Bridge) guard(next http.Handler) http.Handler {
 }
 
 // bound gives a request its time, whoever makes it: to send its body, and to
-// take the answer. Streams take more, a write at a time. Without a body there
-// is nothing to read, and a deadline would end a stream.
+// take the answer. Streams renew theirs, a write at a time. A connection is
+// closed behind a body, unless somebody reads it: the server would wait for it
+// before it answers, longer than it may take to.
 func (b *Bridge) bound(w http.ResponseWriter, r *http.Request) {
+	deadline(w, b.answerTimeout)
 	if r.ContentLength != 0 {
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(b.bodyTimeout)) // fails only where the writer has none: in tests
+		w.Header().Set("Connection", "close")
 	}
-	deadline(w, b.answerTimeout)
 }
 
-// unbound ends the time for the body, once it is read: later the deadline would
-// end the request.
+// unbound takes that back when the body is read: later its time would end the
+// request.
 func unbound(w http.ResponseWriter) {
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // as in bound
+	w.Header().Del("Connection")
 }
 
 // needToken lets through who has the token. Clients send it themselves. There

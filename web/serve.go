@@ -53,6 +53,15 @@ func (b *Bridge) Serve(ctx context.Context, l net.Listener) error {
 	return nil
 }
 
+// noBody refuses a body, which nobody would read while the stream goes on.
+// Errors: errInput.
+func noBody(r *http.Request) error {
+	if r.ContentLength == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %s %s has a body: want none", errInput, r.Method, r.URL.Path)
+}
+
 // stream counts a stream until done is called; errStreams if there are too
 // many. Its context ends with the request, the bridge, or its serving; the cause
 // of the last two is errEnding.

@@ -100,6 +100,10 @@ func (b *Bridge) snapshots(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", eventStream)
 		return
 	}
+	if err := noBody(r); err != nil {
+		b.fail(w, r, err)
+		return
+	}
 	ctx, done, err := b.stream(r)
 	if err != nil {
 		b.fail(w, r, err)
@@ -139,7 +143,6 @@ func newEvents(w http.ResponseWriter, timeout time.Duration) *events {
 	w.WriteHeader(http.StatusOK)
 	e := &events{w: w, control: http.NewResponseController(w), timeout: timeout}
 	_ = e.flush()
-	unbound(w)
 	return e
 }
 

@@ -73,23 +73,29 @@ func TestHeadOfStream(t *testing.T) {
 	}
 }
 
-// TestBodyWithoutToken: who never sends the body that was announced is let go,
-// token or not.
+// TestBodyWithoutToken: who never sends the body that was announced is answered
+// and let go, token or not, although an answer has less time than a body.
 func TestBodyWithoutToken(t *testing.T) {
 	s := newSite(t, nil)
-	s.bridge.bodyTimeout = 50 * time.Millisecond
-	for _, ask := range []struct {
+	s.bridge.answerTimeout, s.bridge.bodyTimeout = time.Second, 2*time.Second
+	asks := []struct {
 		request string
 		status  int
+		c       net.Conn
 	}{
-		{"POST /v1/topics/orders/messages HTTP/1.1\r\nHost: localhost", 401},
-		{"GET /healthz HTTP/1.1\r\nHost: localhost", 200},
-		{"GET / HTTP/1.1\r\nHost: localhost", 200},
-		{"GET /healthz HTTP/1.1\r\nHost: evil.example", 421},
-	} {
-		c := s.dial(t, ask.request+"\r\nContent-Length: 10\r\n\r\nx")
-		a := readAnswer(t, c, http.MethodGet)
-		if _, err := io.Copy(io.Discard, c); err != nil || a.StatusCode != ask.status {
+		{request: "POST /v1/topics/orders/messages HTTP/1.1\r\nHost: localhost", status: 401},
+		{request: "GET /healthz HTTP/1.1\r\nHost: localhost", status: 200},
+		{request: "GET / HTTP/1.1\r\nHost: localhost", status: 200},
+		{request: "GET /healthz HTTP/1.1\r\nHost: evil.example", status: 421},
+		{request: strings.TrimSuffix(s.head("GET", "/v1/snapshots"), "\r\n"), status: 400},
+		{request: strings.TrimSuffix(s.head("GET", "/v1/topics/orders/messages"), "\r\n"), status: 400},
+	}
+	for i := range asks {
+		asks[i].c = s.dial(t, asks[i].request+"\r\nContent-Length: 10\r\n\r\nx")
+	}
+	for _, ask := range asks {
+		a := readAnswer(t, ask.c, http.MethodGet)
+		if _, err := io.Copy(io.Discard, ask.c); err != nil || a.StatusCode != ask.status {
 			t.Errorf("%s: %d, want %d, and then the end: %v", ask.request, a.StatusCode, ask.status, err)
 		}
 	}
@@ -112,8 +118,8 @@ func TestAnswersUnread(t *testing.T) {
 	}
 }
 
-// TestLaterAnswer: the time for one answer is not that for the next, and the
-// time for a body does not end a stream.
+// TestLaterAnswer: the time for one answer is not that for the next, nor for a
+// stream.
 func TestLaterAnswer(t *testing.T) {
 	s := newSite(t, nil)
 	s.bridge.answerTimeout, s.bridge.bodyTimeout = 500*time.Millisecond, 500*time.Millisecond
@@ -133,8 +139,8 @@ func TestLaterAnswer(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c = s.dial(t, s.head("GET", "/v1/snapshots")+"Content-Length: 1\r\n\r\nx")
-	in = bufio.NewReader(c)
+	a := s.request(t, "GET", "/v1/snapshots", nil)
+	in = bufio.NewReader(a.Body)
 	for events := 0; events < 3; { // one a second
 		line, err := in.ReadString('\n')
 		if err != nil {

@@ -93,6 +93,9 @@ func (b *Bridge) there(ctx context.Context, topic string) error {
 
 func readTail(r *http.Request) (tailRequest, error) {
 	q := tailRequest{topic: r.PathValue("topic")}
+	if err := noBody(r); err != nil {
+		return q, err
+	}
 	values := r.URL.Query()
 	for name := range values {
 		if name != "from" && name != "limit" {
@@ -215,7 +218,6 @@ func sendLines(ctx context.Context, w http.ResponseWriter, s *bus.Subscriber, li
 	deadline(w, timeout)
 	w.WriteHeader(http.StatusOK)
 	_ = control.Flush()
-	unbound(w)
 	var b []byte
 	flush := func() error {
 		deadline(w, timeout)

@@ -174,6 +174,8 @@ func TestAPI(t *testing.T) {
 	post(415, "media-type", "image/png", "x")
 	post(400, "bad-request", "text/", "x")
 	s.want(t, 404, "no-topic", "POST", "/v1/topics/nothing/messages", "x")
+	s.want(t, 400, "want none", "GET", "/v1/topics/orders/messages", "x")
+	s.want(t, 400, "want none", "GET", "/v1/snapshots", "x")
 	_, _, lines = s.ask(t, "GET", "/v1/topics/orders/messages?from=5&limit=6", "")
 	for i, want := range []string{`"five"`, `""`, `"seven"`, `"eight"`, `"nine"`, `"ten"`} {
 		if got := strings.Split(lines, "\n")[i]; !strings.Contains(got, `"payload":`+want) {
