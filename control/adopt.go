@@ -140,6 +140,7 @@ func (h *host) adopt(t *topic, id slotID, files []*os.File) error {
 	h.mu.Lock()
 	t.generation = generationGap // beyond what freed slots had, most likely; those are repaired
 	t.logBytes, t.bytes = log, all
+	h.countAdopted(t)
 	for _, p := range publishers {
 		h.found(t, rolePublisher, p.Slot, p.Gen, p.Member, p.Name)
 	}

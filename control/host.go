@@ -18,7 +18,8 @@ import (
 // Serve. The zero value is useful.
 type HostConfig struct {
 	// MaxMemory limits the memory of all topics together, in bytes; 0: half of
-	// what is available when the host starts.
+	// what is available when the host starts, with what the topics have that it
+	// brings back.
 	MaxMemory uint64
 	// Fenced makes rings that do without membarrier. Where the host's kernel
 	// has none, they are made so anyway.
@@ -118,14 +119,13 @@ func (c HostConfig) withDefaults() HostConfig {
 // under it. A ring whose lock somebody stopped holds blocks only the requests for
 // that ring; removing a slot never blocks. close joins all of them.
 type host struct {
-	config    HostConfig
-	dir       *BusDir
-	lock      *HostLock
-	listener  *Listener
-	log       *slog.Logger
-	self      uint64 // member id of the process that hosts
-	started   time.Time
-	maxMemory uint64
+	config   HostConfig
+	dir      *BusDir
+	lock     *HostLock
+	listener *Listener
+	log      *slog.Logger
+	self     uint64 // member id of the process that hosts
+	started  time.Time
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -151,8 +151,8 @@ type host struct {
 	missing  map[uint64]struct{}    // members that were alive at the start and are not back
 	serving  bool                   // settled is closed
 	making   bool                   // whole is closed
-	reserved uint64                 // bytes of topics in the making
-	waited   time.Duration          // for the missing, in steps that this process ran
+	memoryLimit
+	waited time.Duration // for the missing, in steps that this process ran
 }
 
 // newHost serves the bus on a listener. It owns lock and listener from then on,
@@ -163,17 +163,10 @@ func newHost(dir *BusDir, lock *HostLock, ln *Listener, self uint64, client bool
 	c = c.withDefaults()
 	h := &host{
 		config: c, dir: dir, lock: lock, listener: ln, log: log, self: self,
-		started: time.Now(), maxMemory: c.MaxMemory,
+		started: time.Now(), memoryLimit: memoryLimitOf(c.MaxMemory),
 		judge: make(chan struct{}, 1), ended: make(chan struct{}), settled: make(chan struct{}), whole: make(chan struct{}),
 		open: true, sessions: map[*session]struct{}{}, members: map[uint64]*session{},
 		topics: map[string]*topic{}, waiters: map[string][]*waiter{}, aside: map[string]*asideTopic{}, missing: map[uint64]struct{}{},
-	}
-	if h.maxMemory == 0 {
-		available, _, err := AvailableMemory()
-		if err != nil {
-			available = 1 << 62
-		}
-		h.maxMemory = available / 2
 	}
 	// A fence for the host's own entries into a biased ring.
 	if err := shm.RegisterMembarrier(); err != nil {
@@ -193,13 +186,14 @@ func newHost(dir *BusDir, lock *HostLock, ln *Listener, self uint64, client bool
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.mu.Lock()
 	h.settleIfComplete()
+	limit := h.most
 	h.mu.Unlock()
 	h.adoptStored(c.stored)
 	h.work.Add(3)
 	go h.accept()
 	go h.probeStalls()
 	go h.watch()
-	log.Info("hosting", "bus", dir.String(), "members", len(alive), "max_memory", h.maxMemory)
+	log.Info("hosting", "bus", dir.String(), "members", len(alive), "max_memory", limit)
 	return h, nil
 }
 
@@ -408,11 +402,11 @@ func (h *host) awaitWhole(ctx context.Context, s *session) error {
 func (h *host) info() HostInfo {
 	i := HostInfo{
 		PID: os.Getpid(), Member: h.self, Program: programName(), Version: softwareVersion(),
-		MaxMemory: h.maxMemory, Cgroup: CgroupOf(0), Started: h.started,
+		Cgroup: CgroupOf(0), Started: h.started,
 		Keep: h.config.Keep, Fenced: h.config.Fenced,
 	}
 	h.mu.Lock()
-	i.Memory, i.Topics, i.Clients = h.memory(), len(h.topics), h.known
+	i.Memory, i.MaxMemory, i.Topics, i.Clients = h.memory(), h.most, len(h.topics), h.known
 	h.mu.Unlock()
 	if g := h.dir.Group(); g != nil {
 		i.Group = g.Name

@@ -266,11 +266,9 @@ func (h *host) takeSlot(s *session, t *topic, role, name string) (*holder, error
 		h.mu.Unlock()
 		return nil, err
 	}
-	const block = 4096
-	if used := h.memory() + h.reserved; used+block > h.maxMemory {
+	if err := h.roomForBlock(); err != nil {
 		h.mu.Unlock()
-		return nil, fmt.Errorf("%w: a slot needs %d bytes, %d are available (limit: the host's maximum of %d)",
-			ErrNoMemory, block, h.maxMemory-min(h.maxMemory, used), h.maxMemory)
+		return nil, err
 	}
 	d, err := t.take(role, name, s)
 	h.mu.Unlock()

@@ -52,6 +52,7 @@ type topic struct {
 	guests      table
 	generation  uint32 // the last one given
 	bytes       int64  // memory of all regions
+	adopted     int64  // what of it was there before this host
 	logBytes    int64
 	stored      bool   // with the service manager, see fdstore.go
 	stalled     string // by whom the host's own entry was held up

@@ -3,7 +3,7 @@ package main
 import "slices"
 
 // defences are what must not be missing.
-var defences = slices.Concat(defencesBelow, defencesOfRing, defencesOfGrants, defencesOfTurns, defencesOfRecords, defencesOfShort, defencesOfHandles, defencesOfControl)
+var defences = slices.Concat(defencesBelow, defencesOfRing, defencesOfGrants, defencesOfTurns, defencesOfRecords, defencesOfShort, defencesOfHandles, defencesOfControl, defencesOfHosting)
 
 // defencesBelow are those of memory and control.
 var defencesBelow = []defence{

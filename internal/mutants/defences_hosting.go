@@ -1,0 +1,18 @@
+package main
+
+// defencesOfHosting are those of a host: what it brings back, what it lets in, and
+// that it goes on.
+var defencesOfHosting = []defence{
+	{
+		name: "what comes back raises a guessed limit", file: "control/host_memory.go",
+		with: `	if h.guessed {`,
+		gone: `	if false {`,
+		in:   "control", test: `^TestWhatComesBackRaisesAGuessedLimit$`,
+	},
+	{
+		name: "what comes back leaves room for slots", file: "control/host_memory.go",
+		with: `		used -= min(used, uint64(min(t.adopted, t.bytes)))`,
+		gone: `		used -= min(used, uint64(min(t.adopted, t.bytes)))*0`,
+		in:   "control", test: `^TestTakeoverHasMemoryForSlots$`,
+	},
+}
