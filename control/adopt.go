@@ -131,6 +131,9 @@ func (h *host) adopt(t *topic, id slotID, files []*os.File) error {
 		t.regions.close()
 		t.regions = regionSet{}
 		h.log.Warn("refuse an offer", "topic", id.Topic, "error", err)
+		h.mu.Lock()
+		t.stored = false // what is in the store is not this topic's to remove
+		h.mu.Unlock()
 		h.failTopic(t, explainMake(err))
 		return t.err
 	}

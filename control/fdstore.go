@@ -8,6 +8,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
+
+	"github.com/shmbus/shmbus/ring"
+	"github.com/shmbus/shmbus/shm"
 )
 
 // The service manager's fd store: a host that serves under systemd gives it a copy of
@@ -19,9 +23,10 @@ import (
 //	topic has gone ──FDSTOREREMOVE=1, FDNAME=…────────────▶ manager │ keeps them while this
 //	start          ◀──LISTEN_FDS, LISTEN_FDNAMES────────── manager ┘ process is not there
 //
-// What comes back is checked like an offer of a peer. A region of a layout that this
-// program cannot read stays in the store as it is: the topic is refused, naming both
-// versions, until it is removed or a program that knows it takes over.
+// What comes back is checked like an offer of a peer. What is no topic is dropped from
+// the store. One that cannot be used now stays there as it is: its layout is of another
+// version, or this process has no descriptors or no memory for it. It is refused,
+// naming what is in the way, until it is removed or a host brings it back.
 
 // storedName is the name of a descriptor in the store: region, id of the ring, topic.
 var storedName = regexp.MustCompile(`^(log|cursors|guests)\.([0-9a-f]{16})\.([A-Za-z0-9][A-Za-z0-9._-]{0,63})$`)
@@ -94,7 +99,10 @@ func (h *host) adoptStored(topics []*storedTopic) {
 		switch {
 		case err == nil:
 			h.unref(t)
-		case errors.Is(err, ErrLayout), errors.Is(err, ErrNoDescriptors):
+		case isNoTopic(err):
+			h.log.Error("drop what is no topic from the store", "name", s.id.Topic, "error", err)
+			h.removeStored(s.id)
+		default:
 			h.mu.Lock()
 			h.aside[s.id.Topic] = &asideTopic{id: s.id, err: err}
 			h.mu.Unlock()
@@ -102,28 +110,44 @@ func (h *host) adoptStored(topics []*storedTopic) {
 			if err := notifyManager("STATUS=topic " + s.id.Topic + " is kept aside: " + oneLine(err)); err != nil {
 				h.log.Debug("tell the service manager", "error", err)
 			}
-		default:
-			h.log.Error("drop what is no topic from the store", "name", s.id.Topic, "error", err)
-			h.removeStored(s.id)
 		}
 	}
 }
 
+// isNoTopic: no program will make a topic of it. Where the kernel refused something
+// (descriptors, memory, access), it may be one.
+func isNoTopic(err error) bool {
+	var kernel syscall.Errno
+	switch {
+	case errors.Is(err, ErrLayout):
+		return false
+	case errors.Is(err, shm.ErrNotMemfd): // for that, too, the kernel has a number
+		return true
+	case errors.As(err, &kernel):
+		return false
+	}
+	return errors.Is(err, ErrRegion) || errors.Is(err, ring.ErrCorrupt)
+}
+
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
-// asideTopic is one whose memory this program cannot use, and leaves alone.
+// asideTopic is one whose memory this process cannot use, and leaves alone.
 type asideTopic struct {
 	id  slotID
 	err error
 }
 
-// keptAside refuses a topic whose memory waits for a program that knows it. mu is held.
+// keptAside refuses a topic whose memory waits for a host that can use it. mu is held.
 func (h *host) keptAside(topic string) error {
 	a := h.aside[topic]
 	if a == nil {
 		return nil
 	}
-	return fmt.Errorf("topic %q is kept as it was found: %w; serve it with a program that knows it, or remove it (shmbus rm)", topic, a.err)
+	mend := "start the host again when that is mended"
+	if errors.Is(a.err, ErrLayout) {
+		mend = "serve it with a program that knows it"
+	}
+	return fmt.Errorf("topic %q is kept as it was found: %w; %s, or remove it (shmbus rm)", topic, a.err, mend)
 }
 
 // removeAside forgets such a topic, and lets go of its memory.

@@ -15,4 +15,18 @@ var defencesOfHosting = []defence{
 		gone: `		used -= min(used, uint64(min(t.adopted, t.bytes)))*0`,
 		in:   "control", test: `^TestTakeoverHasMemoryForSlots$`,
 	},
+	{
+		name: "store keeps what cannot be used now", file: "control/fdstore.go",
+		with: `	case errors.As(err, &kernel):
+		return false`,
+		gone: `	case errors.As(err, &kernel):
+		return true`,
+		in: "control", test: `^TestStoreKeepsWhatThereIsNoRoomFor$`,
+	},
+	{
+		name: "failed adoption leaves the store alone", file: "control/adopt.go",
+		with: `		t.stored = false //`,
+		gone: `		//`,
+		in:   "control", test: `^TestStoreKeepsWhatThereIsNoRoomFor$`,
+	},
 }

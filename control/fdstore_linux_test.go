@@ -1,0 +1,145 @@
+package control
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/shmbus/shmbus/ring"
+)
+
+// manager is a service manager's socket, and what it was told.
+type manager struct {
+	mu   sync.Mutex
+	told []string
+}
+
+func newManager(t *testing.T) *manager {
+	t.Helper()
+	name := filepath.Join(shortDir(t), "notify")
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
+	must(t, err)
+	t.Cleanup(func() { conn.Close() })
+	t.Setenv("NOTIFY_SOCKET", name)
+	m := &manager{}
+	go func() {
+		b := make([]byte, 4096)
+		for {
+			n, err := conn.Read(b) // descriptors are dropped
+			if err != nil {
+				return
+			}
+			m.mu.Lock()
+			m.told = append(m.told, strings.ReplaceAll(string(b[:n]), "\n", " "))
+			m.mu.Unlock()
+		}
+	}()
+	return m
+}
+
+// heard returns all that was told until now.
+func (m *manager) heard(t *testing.T) string {
+	t.Helper()
+	must(t, notifyManager("MARK=1"))
+	all := ""
+	eventually(t, func() error {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if all = strings.Join(m.told, "\n"); !strings.HasSuffix(all, "MARK=1") {
+			return errors.New("there is more to be read")
+		}
+		return nil
+	})
+	return all
+}
+
+// storedOf is a topic as it comes out of the store.
+func storedOf(t *testing.T, label string, id uint64, seal bool) *storedTopic {
+	t.Helper()
+	s := &storedTopic{id: slotID{Topic: label, Ring: id}, files: map[string]*os.File{}}
+	for i, f := range regionsOf(t, ring.Options{Capacity: ring.MinCapacity, Label: label, ID: id, Fenced: true}, seal) {
+		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+		must(t, err)
+		s.files[regionNames[i]] = os.NewFile(uintptr(fd), "stored")
+	}
+	return s
+}
+
+// storingHost hosts as Serve does under a service manager.
+func storingHost(t *testing.T, root string, stored ...*storedTopic) *host {
+	t.Helper()
+	h, m, d, err := becomeHost(Config{Dir: root, Bus: DefaultBus, Host: HostConfig{Keep: true, store: true, stored: stored}},
+		nil, slog.New(slog.DiscardHandler))
+	must(t, err)
+	t.Cleanup(func() { h.close(); m.Close(); d.Close() })
+	return h
+}
+
+// withoutDescriptors runs f while this process cannot have another one.
+func withoutDescriptors(t *testing.T, f func()) {
+	t.Helper()
+	var old unix.Rlimit
+	must(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &old))
+	free, err := os.Open(os.DevNull) // the lowest number that is free
+	must(t, err)
+	least := uint64(free.Fd())
+	free.Close()
+	must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: least, Max: old.Max}))
+	defer unix.Setrlimit(unix.RLIMIT_NOFILE, &old)
+	f()
+}
+
+// What cannot be brought back for want of descriptors stays in the store, and nobody
+// makes the topic anew meanwhile; what is no topic does not.
+func TestStoreKeepsWhatThereIsNoRoomFor(t *testing.T) {
+	m := newManager(t)
+	root := busRoot(t)
+	h := storingHost(t, root)
+	news, junk := storedOf(t, "news", 0x77, true), storedOf(t, "junk", 0x78, false)
+	withoutDescriptors(t, func() { h.adoptStored([]*storedTopic{news}) })
+	h.adoptStored([]*storedTopic{junk})
+	told := m.heard(t)
+	for _, region := range []string{regionLog, regionCursors} {
+		if name := storeName(region, 0x77, "news"); strings.Contains(told, name) {
+			t.Errorf("of what is kept the manager heard:\n%s", told)
+		}
+		if name := storeName(region, 0x78, "junk"); !strings.Contains(told, "FDSTOREREMOVE=1 FDNAME="+name) {
+			t.Errorf("it was not told to drop %s:\n%s", name, told)
+		}
+	}
+	c := dial(t, Config{Dir: root, NeverHost: true})
+	refused(t, c, PublisherRequest{Topic: "news"}, ErrNoDescriptors, "kept as it was found", "start the host again", "shmbus rm")
+	publisher(t, c, PublisherRequest{Topic: "junk"})
+	if err := c.Remove(soon(t), "news"); err != nil {
+		t.Error(err)
+	}
+	if told := m.heard(t); !strings.Contains(told, "FDSTOREREMOVE=1 FDNAME="+storeName(regionLog, 0x77, "news")) {
+		t.Errorf("rm does not let go of it:\n%s", told)
+	}
+	publisher(t, c, PublisherRequest{Topic: "news"})
+}
+
+// Only what is wrong with the memory itself makes it no topic.
+func TestWhatIsNoTopic(t *testing.T) {
+	for err, want := range map[error]bool{
+		fmt.Errorf("%w: cursors: it belongs to uid 7", ErrRegion):          true,
+		fmt.Errorf("log: %w", ring.ErrCorrupt):                             true,
+		fmt.Errorf("%w: log: reopen: %w", ErrRegion, unix.EACCES):          false,
+		fmt.Errorf("%w: map: %w", ErrNoMemory, unix.ENOMEM):                false,
+		fmt.Errorf("%w: %w", ErrLayout, ring.ErrLayoutVersion):             false,
+		fmt.Errorf("take over: %w", ring.ErrNoBarrier):                     false,
+		fmt.Errorf("%w: %w: %w", ErrNoDescriptors, ErrRegion, unix.EMFILE): false,
+	} {
+		if isNoTopic(err) != want {
+			t.Errorf("%v: no topic %v, want %v", err, !want, want)
+		}
+	}
+}
