@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -119,13 +118,12 @@ func (c HostConfig) withDefaults() HostConfig {
 // under it. A ring whose lock somebody stopped holds blocks only the requests for
 // that ring; removing a slot never blocks. close joins all of them.
 type host struct {
-	config   HostConfig
-	dir      *BusDir
-	lock     *HostLock
-	listener *Listener
-	log      *slog.Logger
-	self     uint64 // member id of the process that hosts
-	started  time.Time
+	config  HostConfig
+	dir     *BusDir
+	lock    *HostLock
+	log     *slog.Logger
+	self    uint64 // member id of the process that hosts
+	started time.Time
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -134,10 +132,13 @@ type host struct {
 	ended  chan struct{} // closed when everything is joined
 	once   sync.Once
 
+	unplaced string // why the socket cannot be put back into its place; watch's own
+
 	settled chan struct{} // closed: slots are granted
 	whole   chan struct{} // closed: topics are made, too
 
 	mu       sync.Mutex
+	listener *Listener
 	open     bool // false from close on: no new goroutines
 	busy     int  // requests being answered, those who wait in line for a topic apart
 	spare    *os.File
@@ -208,8 +209,9 @@ func (h *host) close() {
 		for s := range h.sessions {
 			sessions = append(sessions, s)
 		}
+		ln := h.listener
 		h.mu.Unlock()
-		h.listener.Close()
+		ln.Close()
 		h.deliver()
 		h.cancel()
 		for _, s := range sessions {
@@ -242,105 +244,6 @@ func (h *host) deliver() {
 		if busy == 0 {
 			return
 		}
-	}
-}
-
-// accept takes connections until the listener is closed.
-func (h *host) accept() {
-	defer h.work.Done()
-	h.keepSpare(true)
-	defer h.keepSpare(false)
-	for {
-		conn, err := h.listener.Accept()
-		switch {
-		case err == nil:
-			h.admit(conn)
-			continue
-		case errors.Is(err, ErrClosed):
-			return
-		case errors.Is(err, ErrNoDescriptors):
-			h.acceptLast()
-		default:
-			h.log.Warn("accept", "error", err)
-		}
-		if !h.pause(20 * time.Millisecond) {
-			return
-		}
-	}
-}
-
-// acceptLast accepts a connection with the descriptor that was kept back for
-// this, and says why it cannot be served. The kernel looks for a descriptor first
-// and for a connection after that, so there may be none.
-func (h *host) acceptLast() {
-	h.keepSpare(false)
-	defer h.keepSpare(true)
-	if h.listener.SetDeadline(time.Now().Add(5*time.Millisecond)) != nil {
-		return
-	}
-	conn, err := h.listener.Accept()
-	if h.listener.SetDeadline(time.Time{}) != nil || err != nil {
-		return
-	}
-	if h.keepSpare(true) { // somebody has closed something
-		h.admit(conn)
-		return
-	}
-	h.refuse(conn, noDescriptors(ErrNoDescriptors))
-}
-
-// keepSpare holds a descriptor back, or lets go of it; false if there is none.
-func (h *host) keepSpare(keep bool) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	switch {
-	case keep && h.spare == nil:
-		if f, err := os.Open(os.DevNull); err == nil {
-			h.spare = f
-		}
-	case !keep && h.spare != nil:
-		h.spare.Close()
-		h.spare = nil
-	}
-	return h.spare != nil
-}
-
-func noDescriptors(err error) error {
-	return fmt.Errorf("the host (pid %d) cannot serve another connection; raise its RLIMIT_NOFILE: %w", os.Getpid(), err)
-}
-
-// refuse tells a connection why and ends it. A fresh connection's buffer is
-// empty, so this does not block.
-func (h *host) refuse(conn *Conn, err error) {
-	h.log.Warn("refuse a connection", "error", err)
-	if err := conn.Send(time.Now().Add(h.config.Send), newErrorMessage(0, err)); err != nil {
-		h.log.Debug("refuse", "error", err)
-	}
-	conn.Close()
-}
-
-// admit starts the session of a new connection, within the limits.
-func (h *host) admit(conn *Conn) {
-	s := newSession(h, conn)
-	h.mu.Lock()
-	var err error
-	switch {
-	case h.unknown >= h.config.MaxUnknown:
-		err = fmt.Errorf("%w: %d connections have not said who they are", ErrTooManyClients, h.unknown)
-	case h.open:
-		h.unknown++
-		h.sessions[s] = struct{}{}
-		h.work.Add(1)
-	}
-	open := h.open
-	h.mu.Unlock()
-	switch {
-	case err != nil:
-		h.refuse(conn, err)
-	case !open:
-		conn.Close()
-	default:
-		go s.run()
 	}
 }
 

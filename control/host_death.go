@@ -184,7 +184,9 @@ func (h *host) watch() {
 			if err := h.lock.Check(); err != nil {
 				h.log.Error("this process is not the host any more", "error", err)
 				go h.close() // joined by whoever owns the host: close waits for it
+				continue
 			}
+			h.keepSocket()
 			continue
 		case <-check.C:
 			h.checkTopics()

@@ -42,7 +42,7 @@ func Serve(ctx context.Context, config Config, ready func(addr string)) error {
 		log.Warn("tell the service manager", "error", err)
 	}
 	if ready != nil {
-		ready(h.listener.Addr())
+		ready(h.listening().Addr())
 	}
 	check := time.NewTicker(time.Second)
 	defer check.Stop()
@@ -89,10 +89,10 @@ func becomeHost(config Config, ln *Listener, log *slog.Logger) (h *host, m *Memb
 	if member, err = dir.JoinMembers(); err != nil {
 		return nil, nil, nil, errors.Join(err, lock.Release())
 	}
-	if ln == nil {
-		if ln, err = Listen(dir); err != nil {
-			return nil, nil, nil, errors.Join(err, lock.Release())
-		}
+	if ln != nil {
+		ln.findFile(dir)
+	} else if ln, err = Listen(dir); err != nil {
+		return nil, nil, nil, errors.Join(err, lock.Release())
 	}
 	h, err = newHost(dir, lock, ln, member.ID(), false, config.Host, log)
 	return h, member, dir, err

@@ -14,7 +14,34 @@ import (
 // Safe for concurrent use.
 type Listener struct {
 	ln   *net.UnixListener
-	name string // for people
+	name string      // for people
+	file os.FileInfo // what lies at the path; nil: not known
+}
+
+// inPlace reports whether the socket still is what lies at its path.
+func (l *Listener) inPlace(d *BusDir) bool {
+	there, err := os.Lstat(d.Path(SocketName))
+	if err != nil {
+		return !errors.Is(err, os.ErrNotExist)
+	}
+	return l.file != nil && os.SameFile(there, l.file)
+}
+
+// findPatience is how long findFile waits for room in a backlog.
+const findPatience = 100 * time.Millisecond
+
+// findFile finds out for a socket that was handed over whether it is what lies at its
+// path. The kernel does not tell; but nobody else listens there, so connecting does.
+func (l *Listener) findFile(d *BusDir) {
+	ctx, cancel := context.WithTimeout(context.Background(), findPatience)
+	defer cancel()
+	c, err := dialUnix(ctx, d)
+	if err == nil {
+		c.Close()
+	}
+	if there, statErr := os.Lstat(d.Path(SocketName)); statErr == nil && !errors.Is(err, ErrNoHost) {
+		l.file = there
+	}
 }
 
 // Addr returns the path of the socket for people.

@@ -41,7 +41,11 @@ func Listen(d *BusDir) (*Listener, error) {
 	}
 	l := &Listener{ln: ln.(*net.UnixListener), name: name}
 	l.ln.SetUnlinkOnClose(false)
-	if err := d.publishSocket(next); err != nil {
+	l.file, err = os.Lstat(next)
+	if err == nil {
+		err = d.publishSocket(next)
+	}
+	if err != nil {
 		l.Close()
 		return nil, fmt.Errorf("control: listen on %s: %w", name, err)
 	}

@@ -174,7 +174,7 @@ var defencesBelow = []defence{
 		in:   "control", test: `^TestReceiveRefuses$`,
 	},
 	{
-		name: "unknown connections are few", file: "control/host.go",
+		name: "unknown connections are few", file: "control/host_accept.go",
 		with: `	case h.unknown >= h.config.MaxUnknown:`,
 		gone: `	case false:`,
 		in:   "control", test: `^TestSilentConnectionsAreFewAndEnd$`,

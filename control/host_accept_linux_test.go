@@ -1,0 +1,90 @@
+package control
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// Whoever takes the socket away under a host keeps newcomers out for a moment only,
+// and nobody else hosts meanwhile.
+func TestRemovedSocketIsMadeAgain(t *testing.T) {
+	root := busRoot(t)
+	host := dial(t, Config{Dir: root})
+	name := filepath.Join(root, DefaultBus, SocketName)
+	for what, damage := range map[string]func() error{
+		"removed":            func() error { return os.Remove(name) },
+		"replaced by a file": func() error { return errors.Join(os.Remove(name), os.WriteFile(name, nil, 0o600)) },
+		"replaced by a stale socket": func() error {
+			l, err := Listen(host.dir)
+			return errors.Join(err, l.Close())
+		},
+	} {
+		must(t, damage())
+		eventually(t, func() error {
+			if !host.host.listening().inPlace(host.dir) {
+				return errors.New("the socket is not back")
+			}
+			return nil
+		})
+		c, err := Dial(soon(t), Config{Dir: root})
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		if c.Hosting() {
+			t.Errorf("%s: there are two hosts", what)
+		}
+		c.Close()
+	}
+	st, err := os.Lstat(name)
+	must(t, err)
+	if st.Mode().Perm() != 0o600 {
+		t.Errorf("the socket is back with mode %v", st.Mode())
+	}
+}
+
+// A socket that the service manager hands over again, after its path was removed,
+// leads to nobody.
+func TestHandedSocketMustLieAtItsPath(t *testing.T) {
+	root := busRoot(t)
+	d, err := openDir(Config{Dir: root, Bus: DefaultBus}, true)
+	must(t, err)
+	defer d.Close()
+	first, err := Listen(d)
+	must(t, err)
+	defer first.Close()
+	for _, c := range []struct {
+		what   string
+		remove bool
+	}{{"in its place", false}, {"removed", true}, {"replaced by the one that the host made", false}} {
+		if c.remove {
+			must(t, os.Remove(d.Path(SocketName)))
+		}
+		socket, err := first.ln.File()
+		must(t, err)
+		ln, err := ListenerFromFile(socket)
+		must(t, err)
+		h, m, dir, err := becomeHost(Config{Dir: root, Bus: DefaultBus}, ln, slog.New(slog.DiscardHandler))
+		must(t, err)
+		if kept := h.listening() == ln && ln.inPlace(dir); kept != (c.what == "in its place") {
+			t.Errorf("%s: the host listens on it: %v", c.what, kept)
+		}
+		eventually(t, func() error {
+			if !h.listening().inPlace(dir) {
+				return errors.New("nobody listens")
+			}
+			return nil
+		})
+		client, err := Dial(soon(t), Config{Dir: root, NeverHost: true})
+		if err != nil {
+			t.Errorf("%s: %v", c.what, err)
+		} else {
+			client.Close()
+		}
+		h.close()
+		m.Close()
+		dir.Close()
+	}
+}
