@@ -43,6 +43,11 @@ func (c *Client) connect(ctx context.Context, first bool) (*link, error) {
 				err = hostErr
 			}
 		}
+		if !first && errors.Is(err, ErrNoHost) {
+			if gone := c.dir.Check(); gone != nil {
+				err = gone
+			}
+		}
 		wait := jitter()
 		late := ctx.Err()
 		if d, ok := ctx.Deadline(); ok && !time.Now().Before(d) {
@@ -56,6 +61,9 @@ func (c *Client) connect(ctx context.Context, first bool) (*link, error) {
 		case !first && isFinal(err):
 			c.log.Warn("come back", "error", err)
 			wait += 100 * time.Millisecond
+			if errors.Is(err, ErrNoBus) {
+				c.failCalls(err)
+			}
 		case !first && waited > longAway:
 			wait += 100 * time.Millisecond
 		case !first:
@@ -73,6 +81,17 @@ func (c *Client) connect(ctx context.Context, first bool) (*link, error) {
 		case <-time.After(wait):
 		case <-ctx.Done():
 		}
+	}
+}
+
+// failCalls ends all that is asked for: the directory was removed, and no host will
+// come to it.
+func (c *Client) failCalls(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id, call := range c.calls {
+		delete(c.calls, id)
+		call.finish(answer{err: err})
 	}
 }
 

@@ -9,7 +9,8 @@ import (
 var (
 	// ErrNoBus: there is no bus of that name in the directory the text names
 	// (with the rule that chose it). Start a participant that may host or
-	// "shmbus serve", or name the right directory.
+	// "shmbus serve", or name the right directory. Or the directory was removed
+	// while it was in use: close, and open again.
 	ErrNoBus = errors.New("control: no such bus")
 	// ErrBadName: a bus, topic or participant name is not
 	// [A-Za-z0-9][A-Za-z0-9._-]{0,63}. Choose another name.

@@ -88,3 +88,29 @@ func TestHandedSocketMustLieAtItsPath(t *testing.T) {
 		dir.Close()
 	}
 }
+
+// When the directory is removed, nobody will ever host there again: whoever asks for
+// something is told so.
+func TestRemovedDirectoryIsSaid(t *testing.T) {
+	for name, never := range map[string]bool{"who may host": false, "who never hosts": true} {
+		t.Run(name, func(t *testing.T) {
+			root := busRoot(t)
+			host, err := Dial(soon(t), Config{Dir: root})
+			must(t, err)
+			c := dial(t, Config{Dir: root, NeverHost: never})
+			waits := make(chan error, 1)
+			go func() {
+				_, err := c.Subscriber(soon(t), SubscriberRequest{Topic: "t"})
+				waits <- err
+			}()
+			must(t, os.RemoveAll(filepath.Join(root, DefaultBus)))
+			host.Close()
+			if err := <-waits; !errors.Is(err, ErrNoBus) {
+				t.Errorf("who waited: %v, want ErrNoBus", err)
+			}
+			if _, err := c.Topics(soon(t)); !errors.Is(err, ErrNoBus) {
+				t.Errorf("who asks: %v, want ErrNoBus", err)
+			}
+		})
+	}
+}

@@ -29,4 +29,18 @@ var defencesOfHosting = []defence{
 		gone: `		//`,
 		in:   "control", test: `^TestStoreKeepsWhatThereIsNoRoomFor$`,
 	},
+	{
+		name: "removed socket is made again", file: "control/host_death.go",
+		with: `			h.keepSocket()
+`,
+		gone: ``,
+		in:   "control", test: `^TestRemovedSocketIsMadeAgain$`,
+	},
+	{
+		name: "removed directory is said", file: "control/election.go",
+		with: `				c.failCalls(err)
+`,
+		gone: ``,
+		in:   "control", test: `^TestRemovedDirectoryIsSaid$`,
+	},
 }
