@@ -74,10 +74,16 @@ func (h *host) topicOfOffer(ctx context.Context, s *session, id slotID, files []
 		if err == nil {
 			err = t.same(id, files)
 			if err == nil {
+				h.mu.Lock()
+				t.unused = false
+				h.mu.Unlock()
 				return t, nil
 			}
 		}
 		h.unref(t)
+		if errors.Is(err, ErrOrphaned) && h.giveWay(t) {
+			continue
+		}
 		if ctx.Err() != nil || errors.Is(err, ErrOrphaned) || errors.Is(err, ErrRegion) {
 			return nil, err
 		}

@@ -23,6 +23,10 @@ import (
 //	topic has gone ──FDSTOREREMOVE=1, FDNAME=…────────────▶ manager │ keeps them while this
 //	start          ◀──LISTEN_FDS, LISTEN_FDNAMES────────── manager ┘ process is not there
 //
+// While the server was away a participant may have hosted, and a topic may have been
+// made anew. So what comes back waits until everybody had time to offer what is in use,
+// and gives way to that. A topic that was removed meanwhile comes back.
+//
 // What comes back is checked like an offer of a peer. What is no topic is dropped from
 // the store. One that cannot be used now stays there as it is: its layout is of another
 // version, or this process has no descriptors or no memory for it. It is refused,
@@ -80,38 +84,103 @@ func groupStored(files []*os.File, names []string) (topics []*storedTopic, other
 	return topics, others
 }
 
-// adoptStored brings back the topics of the store, before anybody is let in.
+// bringBack has the topics of the store brought back; true while that is under way.
+// mu is held.
+func (h *host) bringBack() bool {
+	if len(h.stored) == 0 || h.bringing || !h.open {
+		return h.bringing
+	}
+	h.bringing = true
+	h.work.Add(1)
+	go func() {
+		defer h.work.Done()
+		h.adoptStored(h.stored)
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.stored, h.bringing = nil, false
+		h.settleIfComplete()
+	}()
+	return true
+}
+
+// adoptStored brings back the topics of the store, before slots are granted in them
+// and topics of their names are made. Those that were offered meanwhile are in use:
+// what the store has in their place is older.
 func (h *host) adoptStored(topics []*storedTopic) {
 	for _, s := range topics {
-		files := s.list()
-		h.mu.Lock()
-		if h.topics[s.id.Topic] != nil || h.aside[s.id.Topic] != nil {
-			h.mu.Unlock()
-			CloseFiles(files) // of a ring before the one that is there; nobody is in it
-			h.removeStored(s.id)
-			continue
+		if h.ctx.Err() != nil {
+			return // close closes them
 		}
-		t := newTopic(s.id.Topic)
-		t.refs, t.stored = 1, true
-		h.topics[s.id.Topic] = t
-		h.mu.Unlock()
-		err := h.adopt(t, s.id, files)
-		switch {
-		case err == nil:
-			h.unref(t)
-		case isNoTopic(err):
-			h.log.Error("drop what is no topic from the store", "name", s.id.Topic, "error", err)
-			h.removeStored(s.id)
-		default:
-			h.mu.Lock()
-			h.aside[s.id.Topic] = &asideTopic{id: s.id, err: err}
-			h.mu.Unlock()
-			h.log.Error("leave a topic alone, in the store", "topic", s.id.Topic, "error", err)
-			if err := notifyManager("STATUS=topic " + s.id.Topic + " is kept aside: " + oneLine(err)); err != nil {
-				h.log.Debug("tell the service manager", "error", err)
-			}
+		if t := h.placeStored(s.id); t != nil {
+			h.adoptOneStored(t, s)
+		} else {
+			CloseFiles(s.list())
 		}
 	}
+}
+
+// placeStored puts a topic for a stored ring into the map, with a reference. nil: there
+// is another ring, and this one is dropped, or it is there itself, offered by somebody.
+func (h *host) placeStored(id slotID) *topic {
+	for {
+		h.mu.Lock()
+		t, aside := h.topics[id.Topic], h.aside[id.Topic]
+		if t == nil && aside == nil {
+			t = newTopic(id.Topic)
+			t.refs, t.stored, t.unused = 1, true, true
+			h.topics[id.Topic] = t
+			h.mu.Unlock()
+			return t
+		}
+		h.mu.Unlock()
+		if t != nil {
+			<-t.ready // an adoption: it waits for nobody
+			if t.err != nil {
+				continue
+			}
+		}
+		if t == nil || t.options.ID != id.Ring {
+			h.removeStored(id)
+		}
+		return nil
+	}
+}
+
+func (h *host) adoptOneStored(t *topic, s *storedTopic) {
+	err := h.adopt(t, s.id, s.list())
+	switch {
+	case err == nil:
+		h.unref(t)
+	case isNoTopic(err):
+		h.log.Error("drop what is no topic from the store", "name", s.id.Topic, "error", err)
+		h.removeStored(s.id)
+	default:
+		h.mu.Lock()
+		h.aside[s.id.Topic] = &asideTopic{id: s.id, err: err}
+		h.mu.Unlock()
+		h.log.Error("leave a topic alone, in the store", "topic", s.id.Topic, "error", err)
+		if err := notifyManager("STATUS=topic " + s.id.Topic + " is kept aside: " + oneLine(err)); err != nil {
+			h.log.Debug("tell the service manager", "error", err)
+		}
+	}
+}
+
+// giveWay takes a stored topic that nobody has used since it came back out of the way of
+// one that somebody lives in, who was late. True if its place is free.
+func (h *host) giveWay(t *topic) bool {
+	h.mu.Lock()
+	if h.topics[t.name] != t || !t.unused || t.refs > 0 {
+		free := h.topics[t.name] != t
+		h.mu.Unlock()
+		return free
+	}
+	t.removed = true
+	delete(h.topics, t.name)
+	t.refs++
+	h.mu.Unlock()
+	h.unref(t)
+	h.log.Warn("a topic of the store gives way to the one that is in use", "topic", t.name, "ring", t.options.ID)
+	return true
 }
 
 // isNoTopic: no program will make a topic of it. Where the kernel refused something
@@ -165,14 +234,16 @@ func (h *host) removeAside(topic string) bool {
 
 // storeTopic gives the manager a copy of a live topic's descriptors.
 func (h *host) storeTopic(t *topic) {
-	if !h.config.store {
-		return
-	}
 	h.mu.Lock()
-	stored := t.stored
+	stored := t.stored || h.keptByManager(t)
 	t.stored = true
+	old := h.aside[t.name]
+	delete(h.aside, t.name) // somebody lives in this one
 	h.mu.Unlock()
-	if stored {
+	if old != nil && old.id.Ring != t.options.ID {
+		h.removeStored(old.id)
+	}
+	if stored || !h.config.store {
 		return
 	}
 	for i, p := range []*regionPair{&t.regions.log, &t.regions.cursors, &t.regions.guests} {
@@ -185,6 +256,17 @@ func (h *host) storeTopic(t *topic) {
 			return
 		}
 	}
+}
+
+// keptByManager reports whether a topic that was offered is in the store. mu is held.
+func (h *host) keptByManager(t *topic) bool {
+	if a := h.aside[t.name]; a != nil && a.id.Ring == t.options.ID {
+		return true
+	}
+	return slices.ContainsFunc(h.stored, func(s *storedTopic) bool {
+		whole := len(s.files) == len(regionNames) || t.regions.guests.rw == nil && len(s.files) == len(regionNames)-1
+		return whole && s.id.Topic == t.name && s.id.Ring == t.options.ID
+	})
 }
 
 // unstoreTopic takes a topic that has gone out of the store.

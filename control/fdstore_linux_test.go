@@ -143,3 +143,92 @@ func TestWhatIsNoTopic(t *testing.T) {
 		}
 	}
 }
+
+// The store has the ring that a topic had before; while the server was away a client
+// hosted, and the topic was made anew. The one that is in use is the topic.
+func TestLivingRingBeatsTheStoredOne(t *testing.T) {
+	m := newManager(t)
+	root := busRoot(t)
+	first, err := Dial(soon(t), Config{Dir: root})
+	must(t, err)
+	b := dial(t, Config{Dir: root, NeverHost: true})
+	p := publisher(t, b, PublisherRequest{Topic: "news"})
+	must(t, first.Close())
+	storingHost(t, root, storedOf(t, "news", 0x77, true), storedOf(t, "other", 0x78, true))
+	c := dial(t, Config{Dir: root, NeverHost: true})
+	s := subscriber(t, c, SubscriberRequest{Topic: "news"})
+	if s.id.Ring != p.id.Ring {
+		t.Errorf("the publisher is in ring %#x, who joins gets ring %#x", p.id.Ring, s.id.Ring)
+	}
+	if s := subscriber(t, c, SubscriberRequest{Topic: "other", NoWait: true}); s.id.Ring != 0x78 {
+		t.Errorf("the other topic came back as ring %#x", s.id.Ring)
+	}
+	told := m.heard(t)
+	for text, want := range map[string]bool{
+		"FDSTOREREMOVE=1 FDNAME=" + storeName(regionLog, 0x77, "news"):      true,
+		"FDSTORE=1 FDNAME=" + storeName(regionLog, p.id.Ring, "news"):       true,
+		"FDSTOREREMOVE=1 FDNAME=" + storeName(regionLog, p.id.Ring, "news"): false,
+		"FDSTOREREMOVE=1 FDNAME=" + storeName(regionLog, 0x78, "other"):     false,
+	} {
+		if strings.Contains(told, text) != want {
+			t.Errorf("the manager was told %s: %v, want %v", text, !want, want)
+		}
+	}
+}
+
+// The ring in use is the one that the store has: it is not stored again, nor dropped.
+func TestLivingRingIsTheStoredOne(t *testing.T) {
+	m := newManager(t)
+	root := busRoot(t)
+	first, err := Dial(soon(t), Config{Dir: root})
+	must(t, err)
+	b := dial(t, Config{Dir: root, NeverHost: true})
+	p := publisher(t, b, PublisherRequest{Topic: "news"})
+	s := &storedTopic{id: slotID{Topic: "news", Ring: p.id.Ring}, files: map[string]*os.File{}}
+	for i, f := range p.attachment.files() {
+		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+		must(t, err)
+		s.files[regionNames[i]] = os.NewFile(uintptr(fd), "stored")
+	}
+	must(t, first.Close())
+	storingHost(t, root, s)
+	c := dial(t, Config{Dir: root, NeverHost: true})
+	counts(t, c, "news", 1, 0)
+	if told := m.heard(t); strings.Contains(told, "news") {
+		t.Errorf("the manager was told:\n%s", told)
+	}
+	must(t, p.Release())
+	if err := c.Remove(soon(t), "news"); err != nil {
+		t.Error(err)
+	}
+	if told := m.heard(t); !strings.Contains(told, "FDSTOREREMOVE=1 FDNAME="+storeName(regionLog, p.id.Ring, "news")) {
+		t.Errorf("the manager was told:\n%s", told)
+	}
+}
+
+// Who lives in a newer ring comes late. A stored topic that nobody has used since it
+// came back gives way; one that somebody has used does not.
+func TestUnusedStoredTopicGivesWay(t *testing.T) {
+	newManager(t)
+	root := busRoot(t)
+	first, err := Dial(soon(t), Config{Dir: root})
+	must(t, err)
+	b := dial(t, Config{Dir: root, NeverHost: true})
+	news, used := publisher(t, b, PublisherRequest{Topic: "news"}), publisher(t, b, PublisherRequest{Topic: "used"})
+	b.cancel() // it lives, and does not come back
+	b.keeper.Wait()
+	must(t, first.Close())
+	storingHost(t, root, storedOf(t, "news", 0x77, true), storedOf(t, "used", 0x78, true))
+	c := dial(t, Config{Dir: root, NeverHost: true})
+	must(t, subscriber(t, c, SubscriberRequest{Topic: "used", NoWait: true}).Release())
+	conn := rawHello(t, c, b.memberID())
+	if e := ask(t, conn, offerRequest{NewHeader(typeOffer, 2), news.id}, news.attachment.files()...); e.Type != typeOK {
+		t.Errorf("the ring in use: %+v", e)
+	}
+	if e := ask(t, conn, offerRequest{NewHeader(typeOffer, 3), used.id}, used.attachment.files()...); e.Code != "orphaned" {
+		t.Errorf("a ring beside one that was used: %+v", e)
+	}
+	if s := subscriber(t, c, SubscriberRequest{Topic: "news"}); s.id.Ring != news.id.Ring {
+		t.Errorf("who joins gets ring %#x, want %#x", s.id.Ring, news.id.Ring)
+	}
+}

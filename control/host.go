@@ -152,6 +152,8 @@ type host struct {
 	missing  map[uint64]struct{}    // members that were alive at the start and are not back
 	serving  bool                   // settled is closed
 	making   bool                   // whole is closed
+	stored   []*storedTopic         // what the manager kept, until it is brought back
+	bringing bool                   // that is under way
 	memoryLimit
 	waited time.Duration // for the missing, in steps that this process ran
 }
@@ -185,11 +187,11 @@ func newHost(dir *BusDir, lock *HostLock, ln *Listener, self uint64, client bool
 		}
 	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
+	h.stored = c.stored
 	h.mu.Lock()
 	h.settleIfComplete()
 	limit := h.most
 	h.mu.Unlock()
-	h.adoptStored(c.stored)
 	h.work.Add(3)
 	go h.accept()
 	go h.probeStalls()
@@ -222,6 +224,9 @@ func (h *host) close() {
 		topics := h.topics
 		h.topics = nil
 		h.mu.Unlock()
+		for _, s := range h.stored {
+			CloseFiles(s.list())
+		}
 		for _, t := range topics {
 			t.regions.close()
 		}
@@ -263,9 +268,14 @@ func (h *host) pause(d time.Duration) bool {
 // A topic that is not there may be one whose participants, alive but starved,
 // have not come back; made anew it would leave them on a ring of their own. So
 // for making one there is more patience. It counts the steps that this process
-// ran, not the time that passed: if it was stopped, nobody could come back. mu is held.
+// ran, not the time that passed: if it was stopped, nobody could come back. What the
+// service manager kept comes back at the end of it: whoever lives offers what is in
+// use, which it may be no more. mu is held.
 func (h *host) settleIfComplete() {
 	complete := len(h.missing) == 0
+	if (complete || h.waited >= h.config.Settle+makePatience) && h.bringBack() {
+		return // and comes here again
+	}
 	if !h.serving && (complete || h.waited >= h.config.Settle) {
 		h.serving = true
 		close(h.settled)

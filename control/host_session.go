@@ -376,7 +376,11 @@ func (h *host) handle(ctx context.Context, s *session, m request, head Header, f
 		return done, nil
 	}
 	// What a client is told of topics shall not depend on who is back first.
-	if err := h.await(ctx, s); err != nil {
+	await := h.await
+	if len(h.config.stored) > 0 {
+		await = h.awaitWhole
+	}
+	if err := await(ctx, s); err != nil {
 		return reply{}, err
 	}
 	switch head.Type {

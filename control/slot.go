@@ -105,6 +105,7 @@ func (t *topic) take(role, name string, s *session) (*holder, error) {
 			member: s.member, name: name, session: s, state: holderGranting}
 		taken[slot] = d
 		t.refs++
+		t.unused = false
 		return d, nil
 	}
 	return nil, fmt.Errorf("%w: all %d %s slots of topic %q are taken", ErrNoSlot, limit, role, t.name)

@@ -55,6 +55,7 @@ type topic struct {
 	adopted     int64  // what of it was there before this host
 	logBytes    int64
 	stored      bool   // with the service manager, see fdstore.go
+	unused      bool   // came from there, and nobody has been in it since
 	stalled     string // by whom the host's own entry was held up
 	stall       stall  // who stands still inside, see stall.go
 	suspect     string // what the last check found, if anything

@@ -43,4 +43,23 @@ var defencesOfHosting = []defence{
 		gone: ``,
 		in:   "control", test: `^TestRemovedDirectoryIsSaid$`,
 	},
+	{
+		name: "stored topics come back last", file: "control/host.go",
+		with: `	if (complete || h.waited >= h.config.Settle+makePatience) && h.bringBack() {`,
+		gone: `	if h.bringBack() {`,
+		in:   "control", test: `^TestLivingRingBeatsTheStoredOne$`,
+	},
+	{
+		name: "unused stored topics give way", file: "control/adopt.go",
+		with: `errors.Is(err, ErrOrphaned) && h.giveWay(t)`,
+		gone: `false`,
+		in:   "control", test: `^TestUnusedStoredTopicGivesWay$`,
+	},
+	{
+		name: "used stored topics stay", file: "control/slot.go",
+		with: `		t.unused = false
+`,
+		gone: ``,
+		in:   "control", test: `^TestUnusedStoredTopicGivesWay$`,
+	},
 }
