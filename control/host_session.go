@@ -215,6 +215,12 @@ func (h *host) arrive(s *session) {
 func (s *session) serve() error {
 	for {
 		raw, files, err := s.conn.Receive(time.Time{})
+		if raw != nil && errors.Is(err, ErrNoDescriptors) {
+			err = s.short(raw, err)
+			if err == nil {
+				continue
+			}
+		}
 		if err != nil {
 			return err
 		}
@@ -237,6 +243,26 @@ func (s *session) serve() error {
 			return err
 		}
 	}
+}
+
+// short answers a message whose descriptors this process had no room for. An offer
+// fails, to be made again; its slot stays its member's. Nothing else is lost: an end of
+// the connection would detach the subscribers that were offered before.
+func (s *session) short(raw []byte, reason error) error {
+	m, head, err := decodeRequest(raw)
+	if err != nil {
+		return s.refuse(head, err)
+	}
+	offer, ok := m.(*offerRequest)
+	if !ok || s.guest || s.observer {
+		return s.refuse(head, fmt.Errorf("%w: %q carried some; only an offer may", ErrDescriptors, head.Type))
+	}
+	s.host.mu.Lock()
+	if len(s.claims) < maxClaims {
+		s.claims[offer.slotID] = struct{}{}
+	}
+	s.host.mu.Unlock()
+	return s.send(newErrorMessage(head.ID, fmt.Errorf("the host (pid %d) cannot take what is offered: %w", os.Getpid(), reason)))
 }
 
 // errBye ends a session that said so.
