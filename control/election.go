@@ -258,7 +258,7 @@ func (c *Client) comeBack(l *link) {
 	grants, calls := c.install(l)
 	whole := true
 	for _, g := range grants {
-		whole = whole && c.bringBack(g)
+		whole = whole && c.bringBack(l, g)
 		c.unref(g.attachment)
 	}
 	if !whole && c.isClosing() {
@@ -286,7 +286,7 @@ func (c *Client) comeBack(l *link) {
 }
 
 // bringBack offers a slot, and reports whether the host has judged it.
-func (c *Client) bringBack(g *Grant) bool {
+func (c *Client) bringBack(l *link, g *Grant) bool {
 	err := c.offer(g)
 	var verdict *hostError
 	if err != nil && (!errors.As(err, &verdict) || errors.Is(err, ErrTooManyRequests)) {
@@ -297,6 +297,7 @@ func (c *Client) bringBack(g *Grant) bool {
 	}
 	if err != nil {
 		c.log.Warn("offer", "topic", g.Topic, "slot", g.Slot, "error", err)
+		c.repeatOffer(l, g, err)
 	}
 	if errors.Is(err, ErrOrphaned) && g.id.Role == rolePublisher {
 		c.orphan(g)

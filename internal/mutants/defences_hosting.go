@@ -62,4 +62,17 @@ var defencesOfHosting = []defence{
 		gone: ``,
 		in:   "control", test: `^TestUnusedStoredTopicGivesWay$`,
 	},
+	{
+		name: "offers without room fail alone", file: "control/host_session.go",
+		with: `		if raw != nil && errors.Is(err, ErrNoDescriptors) {`,
+		gone: `		if false {`,
+		in:   "control", test: `^TestOfferWithoutRoomFailsAlone$`,
+	},
+	{
+		name: "offers are repeated", file: "control/election.go",
+		with: `			c.repeatOffer(l, g, err)
+`,
+		gone: ``,
+		in:   "control", test: `^TestOffersAreRepeated$`,
+	},
 }
