@@ -75,4 +75,12 @@ var defencesOfHosting = []defence{
 		gone: ``,
 		in:   "control", test: `^TestOffersAreRepeated$`,
 	},
+	{
+		name: "nobody is kept out by a flock", file: "control/dir_linux.go",
+		with: `		case time.Now().After(deadline):
+			return nil`,
+		gone: `		case time.Now().After(deadline):
+			return ErrPermission`,
+		in: "control", test: `^TestBusDirIsKeptFromCleaners$`,
+	},
 }
