@@ -77,8 +77,8 @@ var (
 	// ErrNoMemory: the topic would not fit in memory, in a cgroup or in the
 	// host's own limit; the text says which, what was asked and what is left.
 	ErrNoMemory = errors.New("control: not enough memory")
-	// ErrNameInUse: another live participant of that role has this given name
-	// in this topic. Choose another name.
+	// ErrNameInUse: another live participant of that role (guests are one of their
+	// own) has this given name in this topic. Choose another name.
 	ErrNameInUse = errors.New("control: name in use")
 	// ErrOptions: the topic exists with other options. Ask with zero options
 	// to take the topic's.

@@ -111,19 +111,14 @@ func (t *topic) take(role, name string, s *session) (*holder, error) {
 	return nil, fmt.Errorf("%w: all %d %s slots of topic %q are taken", ErrNoSlot, limit, role, t.name)
 }
 
-// named returns the holder of a given name, which is unique among publishers
-// and among subscribers, guests included. One that is leaving has given it up.
+// named returns the holder of a given name, which is unique among publishers, among
+// subscribers and among guests: a guest takes no name from a subscriber. One that is
+// leaving has given it up.
 func (t *topic) named(role, name string) *holder {
-	roles := []string{roleSubscriber, roleGuest}
-	if role == rolePublisher {
-		roles = []string{rolePublisher}
-	}
-	for _, r := range roles {
-		taken, _ := t.table(r)
-		for _, d := range taken {
-			if d.name == name && d.state != holderLeaving {
-				return d
-			}
+	taken, _ := t.table(role)
+	for _, d := range taken {
+		if d.name == name && d.state != holderLeaving {
+			return d
 		}
 	}
 	return nil
