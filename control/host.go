@@ -29,10 +29,11 @@ type HostConfig struct {
 	// Keep lets topics live until they are removed. Otherwise a topic ends with
 	// its last participant.
 	Keep bool
-	// MaxClients limits connections (0: 1024), MaxTopics topics (0: 1024).
+	// MaxClients limits connections (0: 1024), MaxTopics topics (0: 1024). Guests
+	// do not count: they have half as many connections for themselves.
 	MaxClients, MaxTopics int
 	// Handshake is how long a new connection has for its hello (0: 5 s); at most
-	// MaxUnknown (0: 32) are in that state at once.
+	// MaxUnknown (0: 32) are in that state at once, and half as many of guests.
 	Handshake  time.Duration
 	MaxUnknown int
 	// Send is how long a client has to read an answer before it is dropped
@@ -142,8 +143,8 @@ type host struct {
 	open     bool // false from close on: no new goroutines
 	busy     int  // requests being answered, those who wait in line for a topic apart
 	spare    *os.File
-	unknown  int // connections before their hello
-	known    int // and after it
+	owners   crowd
+	guests   crowd
 	sessions map[*session]struct{}
 	members  map[uint64]*session
 	topics   map[string]*topic
@@ -319,7 +320,7 @@ func (h *host) info() HostInfo {
 		Keep: h.config.Keep, Fenced: h.config.Fenced,
 	}
 	h.mu.Lock()
-	i.Memory, i.MaxMemory, i.Topics, i.Clients = h.memory(), h.most, len(h.topics), h.known
+	i.Memory, i.MaxMemory, i.Topics, i.Clients = h.memory(), h.most, len(h.topics), h.owners.known+h.guests.known
 	h.mu.Unlock()
 	if g := h.dir.Group(); g != nil {
 		i.Group = g.Name

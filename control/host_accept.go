@@ -87,16 +87,34 @@ func (h *host) refuse(conn *Conn, err error) {
 	conn.Close()
 }
 
+// crowd counts the connections of the owner's uid, or those of all others.
+type crowd struct {
+	unknown int // before their hello
+	known   int // and after it
+}
+
+// crowd returns what a session counts with, and how many there may be of each. Guests
+// have half as much, and take nothing of it from the owner. mu is held.
+func (h *host) crowd(s *session) (c *crowd, unknown, known int) {
+	if s.stranger {
+		return &h.guests, max(1, h.config.MaxUnknown/2), max(1, h.config.MaxClients/2)
+	}
+	return &h.owners, h.config.MaxUnknown, h.config.MaxClients
+}
+
 // admit starts the session of a new connection, within the limits.
 func (h *host) admit(conn *Conn) {
 	s := newSession(h, conn)
+	uid, _, _, credErr := conn.credentials()
+	s.stranger = credErr != nil || uid != h.dir.Owner()
 	h.mu.Lock()
+	crowd, most, _ := h.crowd(s)
 	var err error
 	switch {
-	case h.unknown >= h.config.MaxUnknown:
-		err = fmt.Errorf("%w: %d connections have not said who they are", ErrTooManyClients, h.unknown)
+	case crowd.unknown >= most:
+		err = fmt.Errorf("%w: %d connections have not said who they are", ErrTooManyClients, crowd.unknown)
 	case h.open:
-		h.unknown++
+		crowd.unknown++
 		h.sessions[s] = struct{}{}
 		h.work.Add(1)
 	}

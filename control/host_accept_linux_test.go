@@ -1,11 +1,14 @@
 package control
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 // Whoever takes the socket away under a host keeps newcomers out for a moment only,
@@ -112,5 +115,58 @@ func TestRemovedDirectoryIsSaid(t *testing.T) {
 				t.Errorf("who asks: %v, want ErrNoBus", err)
 			}
 		})
+	}
+}
+
+// guestCrowd is a guest with every connection that it can have, and then as many silent
+// ones.
+var _ = childProgram("guest-crowd", func(args []string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), watchdog)
+	defer cancel()
+	var c *Client
+	for known := 0; ; known++ {
+		next, err := Dial(ctx, Config{Dir: args[0], Guest: true})
+		if errors.Is(err, ErrTooManyClients) {
+			fmt.Println("known", known)
+			break
+		}
+		if err != nil {
+			return err
+		}
+		c = next
+	}
+	for {
+		conn, err := dialHost(ctx, c.dir)
+		if err != nil {
+			return err
+		}
+		// Silent, until it is refused.
+		if raw, _, err := conn.Receive(time.Now().Add(time.Second)); err == nil {
+			fmt.Println("refused", errors.Is(decodeError(raw), ErrTooManyClients))
+			untilParentEnds()
+			return nil
+		}
+	}
+})
+
+func TestGuestsTakeNoPlaceOfTheOwner(t *testing.T) {
+	needRoot(t)
+	root := busRoot(t)
+	must(t, os.Chmod(filepath.Dir(root), 0o755))
+	host := dial(t, Config{Dir: root, Host: HostConfig{Group: fmt.Sprint(nobody), MaxClients: 4, MaxUnknown: 4, Handshake: 2 * watchdog}})
+	guest := startChild(t, nobody, nobody, "guest-crowd", root)
+	expectLines(t, guest, "known 2", "refused true")
+	silent := []*Conn{rawConn(t, host), rawConn(t, host), rawConn(t, host)}
+	for range 3 {
+		dial(t, Config{Dir: root, NeverHost: true})
+	}
+	if _, err := Dial(soon(t), Config{Dir: root, NeverHost: true}); !errors.Is(err, ErrTooManyClients) {
+		t.Errorf("one too many of the owner: %v", err)
+	}
+	if info, err := host.Host(soon(t)); err != nil || info.Clients != 6 {
+		t.Errorf("%+v, %v; want 6 clients", info, err)
+	}
+	for _, conn := range silent {
+		conn.Close()
 	}
 }

@@ -21,10 +21,11 @@ func (h *host) end(s *session) {
 	waits := false
 	h.mu.Lock()
 	s.ended = true
+	crowd, _, _ := h.crowd(s)
 	if delete(h.sessions, s); s.known {
-		h.known--
+		crowd.known--
 	} else {
-		h.unknown--
+		crowd.unknown--
 	}
 	if h.members[s.member] == s {
 		delete(h.members, s.member)

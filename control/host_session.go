@@ -25,11 +25,13 @@ type session struct {
 	// own goroutine adds and waits.
 	placing sync.WaitGroup
 
+	stranger bool // of another uid than the bus's
+
 	// Set by the handshake, constant then.
 	peer       *Peer
 	member     uint64
 	program    string
-	guest      bool // of another uid
+	guest      bool // a stranger, in group mode
 	observer   bool
 	membarrier bool
 
@@ -185,12 +187,13 @@ func (s *session) identify(m *helloRequest) error {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.known >= h.config.MaxClients {
-		return fmt.Errorf("%w: the limit is %d", ErrTooManyClients, h.config.MaxClients)
+	crowd, _, limit := h.crowd(s)
+	if crowd.known >= limit {
+		return fmt.Errorf("%w: the limit is %d", ErrTooManyClients, limit)
 	}
 	s.known = true
-	h.unknown--
-	h.known++
+	crowd.unknown--
+	crowd.known++
 	if s.member != 0 {
 		h.members[s.member] = s
 	}

@@ -211,7 +211,7 @@ func TestSilentConnectionsAreFewAndEnd(t *testing.T) {
 	var silent []*Conn
 	eventually(t, func() error {
 		c.host.mu.Lock()
-		unknown := c.host.unknown
+		unknown := c.host.owners.unknown
 		c.host.mu.Unlock()
 		if unknown != 0 { // our own hello, or those of the last try
 			return fmt.Errorf("%d unknown", unknown)

@@ -175,7 +175,7 @@ var defencesBelow = []defence{
 	},
 	{
 		name: "unknown connections are few", file: "control/host_accept.go",
-		with: `	case h.unknown >= h.config.MaxUnknown:`,
+		with: `	case crowd.unknown >= most:`,
 		gone: `	case false:`,
 		in:   "control", test: `^TestSilentConnectionsAreFewAndEnd$`,
 	},
@@ -187,7 +187,7 @@ var defencesBelow = []defence{
 	},
 	{
 		name: "clients are limited", file: "control/host_session.go",
-		with: `	if h.known >= h.config.MaxClients {`,
+		with: `	if crowd.known >= limit {`,
 		gone: `	if false {`,
 		in:   "control", test: `^TestClientsAreLimited$`,
 	},

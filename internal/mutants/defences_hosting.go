@@ -83,4 +83,23 @@ var defencesOfHosting = []defence{
 			return ErrPermission`,
 		in: "control", test: `^TestBusDirIsKeptFromCleaners$`,
 	},
+	{
+		name: "guests take no place of the owner", file: "control/host_accept.go",
+		with: `	if s.stranger {`,
+		gone: `	if false {`,
+		in:   "control", test: `^TestGuestsTakeNoPlaceOfTheOwner$`,
+	},
+	{
+		name: "guests take no names of subscribers", file: "control/slot.go",
+		with: `	taken, _ := t.table(role)
+	for _, d := range taken {
+		if d.name == name &&`,
+		gone: `	taken, _ := t.table(role)
+	if role == roleSubscriber {
+		taken, _ = t.table(roleGuest)
+	}
+	for _, d := range taken {
+		if d.name == name &&`,
+		in: "control", test: `^TestGuestsAreLossySubscribersOnly$`,
+	},
 }
