@@ -67,7 +67,7 @@ func (d *BusDir) HostPID() int {
 	if unix.Fstatat(int(d.file.Fd()), LockName, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
 		return 0
 	}
-	file := fmt.Sprintf("%02x:%02x:%d", unix.Major(st.Dev), unix.Minor(st.Dev), st.Ino)
+	file := fmt.Sprintf("%02x:%02x:%d", unix.Major(uint64(st.Dev)), unix.Minor(uint64(st.Dev)), st.Ino)
 	for range locksTries {
 		f, err := os.Open("/proc/locks")
 		if err != nil {
