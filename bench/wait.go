@@ -24,7 +24,7 @@ func readMeter() meter {
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
 		return meter{}
 	}
-	return meter{cpu: unix.TimevalToNsec(u.Utime) + unix.TimevalToNsec(u.Stime), switches: u.Nvcsw + u.Nivcsw}
+	return meter{cpu: unix.TimevalToNsec(u.Utime) + unix.TimevalToNsec(u.Stime), switches: int64(u.Nvcsw) + int64(u.Nivcsw)}
 }
 
 // ownTime is what this thread has used of a processor, in nanoseconds. Its share
@@ -43,7 +43,7 @@ func ownSwitches() int64 {
 	if unix.Getrusage(unix.RUSAGE_THREAD, &u) != nil {
 		return 0
 	}
-	return u.Nvcsw + u.Nivcsw
+	return int64(u.Nvcsw) + int64(u.Nivcsw)
 }
 
 func (m meter) since(before meter) meter {
