@@ -41,10 +41,19 @@ class Client:
         except FileNotFoundError:  # nobody has made the bus yet
             raise HostGone
         st = os.fstat(fd)
-        if st.st_uid != os.getuid() or stat.S_IMODE(st.st_mode) not in (0o700, 0o750):
+        mode = stat.S_IMODE(st.st_mode)
+        if st.st_uid != os.getuid() or mode != 0o700 and not (mode == 0o750 and self.group(fd) == st.st_gid):
             raise Failed(f"{self.path}: not a private directory of ours")
         fcntl.flock(fd, fcntl.LOCK_SH)  # old files are not cleaned away beneath us
         self.dirfd = fd
+
+    def group(self, fd):
+        """The group whose members may be guests, if the directory says so."""
+        try:
+            with open(os.open(".group", os.O_RDONLY | os.O_NOFOLLOW, dir_fd=fd)) as f:
+                return int(f.read())
+        except (OSError, ValueError):
+            return -1
 
     def lock_member(self):
         """Takes a member id: the lock on its byte of `members` proves that this process lives."""
@@ -71,7 +80,7 @@ class Client:
         s = self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         if s.connect_ex(f"/proc/self/fd/{self.dirfd}/control.sock"):
             raise HostGone
-        if struct.unpack("3i", s.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1] != os.getuid():
+        if struct.unpack("3i", s.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1] not in (os.getuid(), 0):
             raise Failed("the host is another user")
         self.ask("hello", member=self.member, program="sub.py", membarrier=self.barrier, returning=returning)
 
@@ -116,8 +125,10 @@ class Ring:
         self.grant, self.fds, self.lossy, self.times = grant, fds, lossy, times
         self.name = {k: grant[k] for k in ("topic", "ring", "role", "slot", "generation")}
         log, cur = (fds[grant["regions"].index(name)] for name in ("log", "cursors"))
-        for fd in (log, cur):  # 1034: F_GET_SEALS; 7: SEAL, SHRINK, GROW. From here on the sizes are fixed
-            if fcntl.fcntl(fd, 1034) & 7 != 7 or os.fstat(fd).st_size < 8192:
+        seals = []
+        for fd in (log, cur):  # 1034: F_GET_SEALS; 7: SEAL, SHRINK, GROW; 32: EXEC. From here on the sizes are fixed
+            seals.append(fcntl.fcntl(fd, 1034) & ~32)
+            if seals[-1] & 7 != 7 or os.fstat(fd).st_size < 8192:
                 raise Failed("a region is not sealed, or too small")
         self.log_map = mmap.mmap(log, 0, mmap.MAP_SHARED, mmap.PROT_READ)
         self.cur_map = mmap.mmap(cur, 0, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
@@ -126,6 +137,9 @@ class Ring:
         self.cq, self.ci = memoryview(self.cur_map).cast("Q"), memoryview(self.cur_map).cast("I")
         self.cap, pubs, subs = q[0x10 // 8], i[0x2c // 4], i[0x30 // 4]
         cap, self.data, slot = self.cap, 4096 + (pubs + 1) * 4096, grant["slot"]
+        self.exclusive = i[3] & 2 != 0
+        if seals != [23 if self.exclusive else 7, 7]:  # 16: FUTURE_WRITE
+            raise Failed("a region has other seals")
         if (q[0] != 0x31474f4c53424d53 or i[2] != 2 or self.cq[0] != 0x3152554353424d53 or self.ci[2] != 2
                 or q[4] != grant["ring"] or self.cq[2] != grant["ring"] or self.ci[3] != subs
                 or not 4096 <= cap <= 1 << 32 or cap & (cap - 1) or not 1 <= pubs <= 64 or not slot < subs <= 256
@@ -133,6 +147,7 @@ class Ring:
             raise Failed("these are not the regions of a ring of layout 2")
         self.pos, self.seq = grant["position"], grant["sequence"]
         self.gate, self.block = 0x800 // 4 + slot, (0x1000 + slot * 0x1000) // 8
+        self.slot, self.number = slot, self.ci[0x400 // 4 + slot]  # of an exclusive ring: by which it holds the publisher back
         self.bell_addr = ctypes.addressof(ctypes.c_uint32.from_buffer(self.cur_map, 0x100))
         self.delivered = self.lost = 0
         self.sleeps = None  # "space sleeps" when we looked last
@@ -149,8 +164,13 @@ class Ring:
             self.ci[0x100 // 4] = (self.ci[0x100 // 4] + 1) & 0xffffffff
             libc.syscall(SYS_futex, ctypes.c_void_p(self.bell_addr), 1, 0x7fffffff, None, None, 0)  # 1: FUTEX_WAKE
 
+    def ended(self):
+        """The one publisher of an exclusive topic has gone."""
+        return self.exclusive and self.ci[0x278 // 4] != 0
+
     def look(self, pos):
         """The record at pos: (state, sequence, extent, payload). State 0: none yet. State None: not a valid record."""
+        ended = self.ended()  # before the word: what is BUSY behind it stays so
         at = self.data + (off := pos & (self.cap - 1))
         if (word := self.q[at // 8]) == 0:
             return 0, 0, 0, b""
@@ -159,6 +179,8 @@ class Ring:
         if (word >> 36 != pos // 32 & 0xfffffff or not BUSY <= state <= PAD or off + ext > self.cap
                 or ext > (self.cap if state == PAD else self.cap // 4)):
             return None, 0, 0, b""
+        if ended and state == BUSY:
+            state = ABORTED
         body = self.log_map[at + 32:at + 32 + length] if state == COMMITTED else b""  # a copy
         if self.times and state == COMMITTED:
             body = b"%.6f " % self.when(self.q[at // 8 + 2]) + body
@@ -175,7 +197,11 @@ class Ring:
         return stamp and (stamp + time.time_ns() - time.monotonic_ns()) / 1e9
 
     def check_gate(self):
-        if self.i[self.gate] != self.grant["generation"]:
+        if self.exclusive:
+            gates = 0 != self.number == self.ci[0x400 // 4 + self.slot] and self.i[self.gate] != self.number
+        else:
+            gates = self.i[self.gate] == self.grant["generation"]
+        if not gates:
             raise Failed("detached: the topic no longer waits for this subscriber")
 
     def read_reliable(self, most):
@@ -226,7 +252,8 @@ class Ring:
 
     def drained(self):
         """There was a publisher, there is none; and then, in that order, nothing to read."""
-        return self.q[0x108 // 8] > 0 and self.q[0x118 // 8] == 0 and self.look(self.pos)[0] == 0
+        gone = self.ended() if self.exclusive else self.q[0x108 // 8] > 0 and self.q[0x118 // 8] == 0
+        return gone and self.look(self.pos)[0] == 0
 
 def subscribe(client, args):
     """Waits for a host, then for the topic."""
@@ -263,8 +290,10 @@ def run(client, ring, args):
         ring.publish_cursor()
         if more:
             continue
-        if args.drain and ring.drained():
-            break
+        if (args.drain or ring.exclusive) and ring.drained():
+            if args.drain:
+                break
+            raise Failed("the publisher of the exclusive topic has gone")
         if client.host_left() and time.monotonic() >= retry:
             come_back(client, ring)
             retry = time.monotonic() + random.uniform(0.001, 0.020)

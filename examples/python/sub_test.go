@@ -14,8 +14,57 @@ import (
 	"github.com/shmbus/shmbus/bustest"
 )
 
+const publishAndDie = "SHMBUS_TEST_PUBLISH_AND_DIE"
+
+// TestMain is, where it is asked to be, the publisher of an exclusive topic that ends
+// with a claim open.
+func TestMain(m *testing.M) {
+	if name := os.Getenv(publishAndDie); name != "" {
+		if err := leaveClaim(name); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+func leaveClaim(name string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	b, err := bus.Open(ctx, bus.Config{Name: name, NeverHost: true})
+	if err != nil {
+		return err
+	}
+	p, err := b.Publisher(ctx, "alone", bus.PublisherConfig{Exclusive: true})
+	if err != nil {
+		return err
+	}
+	if err := p.WaitSubscribers(ctx, 2); err != nil {
+		return err
+	}
+	if err := p.Publish(ctx, []byte("before")); err != nil {
+		return err
+	}
+	if _, err := p.Claim(ctx, 100); err != nil {
+		return err
+	}
+	return p.Publish(ctx, []byte("behind"))
+}
+
 // start runs sub.py on the bus, under a context that ends it with the test.
 func start(t *testing.T, b *bustest.Bus, args ...string) (wait func() (stdout, stderr string)) {
+	t.Helper()
+	return startFor(t, b, 0, args...)
+}
+
+// startFailing is start where sub.py is to end with an error.
+func startFailing(t *testing.T, b *bustest.Bus, args ...string) (wait func() (stdout, stderr string)) {
+	t.Helper()
+	return startFor(t, b, 1, args...)
+}
+
+func startFor(t *testing.T, b *bustest.Bus, code int, args ...string) (wait func() (stdout, stderr string)) {
 	t.Helper()
 	python, err := exec.LookPath("python3")
 	if err != nil {
@@ -33,8 +82,8 @@ func start(t *testing.T, b *bustest.Bus, args ...string) (wait func() (stdout, s
 	}
 	return func() (string, string) {
 		t.Helper()
-		if err := cmd.Wait(); err != nil {
-			t.Fatalf("sub.py: %v\n%s", err, complaints.String())
+		if err := cmd.Wait(); cmd.ProcessState.ExitCode() != code {
+			t.Fatalf("sub.py: %v, want exit code %d\n%s", err, code, complaints.String())
 		}
 		return out.String(), complaints.String()
 	}
@@ -130,6 +179,81 @@ func TestLossy(t *testing.T) {
 	// Aborted claims count as lost where they lie in an overrun.
 	if sum := delivered + lost; delivered == 0 || sum > messages+aborted || sum < messages-aborted {
 		t.Errorf("%d delivered + %d lost, of %d messages and %d aborted claims", delivered, lost, messages, aborted)
+	}
+}
+
+// TestExclusive: Python sees every message of an exclusive topic, many laps of it, and
+// its end.
+func TestExclusive(t *testing.T) {
+	b := bustest.New(t)
+	ctx := bustest.Context(t)
+	p, err := b.Publisher(ctx, "laps", bus.PublisherConfig{Capacity: 16 << 10, Exclusive: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wait := start(t, b, "laps", "--drain")
+	if err := p.WaitSubscribers(ctx, 1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := publish(ctx, p); err != nil {
+		t.Fatal(err)
+	}
+	out, complaints := wait()
+	if want := fmt.Sprintf("delivered %d, lost 0\n", messages); complaints != want {
+		t.Errorf("sub.py says %q, want %q", complaints, want)
+	}
+	var want strings.Builder
+	for n := range messages {
+		want.WriteString(message(n) + "\n")
+	}
+	if out != want.String() {
+		t.Errorf("sub.py printed %d bytes, want %d others", len(out), want.Len())
+	}
+}
+
+// TestExclusiveClaimOfTheDead: Python steps over a claim that was open when the publisher
+// of an exclusive topic died.
+func TestExclusiveClaimOfTheDead(t *testing.T) {
+	b := bustest.New(t)
+	names, err := os.ReadDir(b.Dir)
+	if err != nil || len(names) != 1 {
+		t.Fatalf("want one bus in %s: %v, %v", b.Dir, names, err)
+	}
+	reliable := start(t, b, "alone", "--drain")
+	lossy := start(t, b, "alone", "--drain", "--lossy")
+	publisher := exec.CommandContext(bustest.Context(t), os.Args[0])
+	publisher.Env = append(os.Environ(), publishAndDie+"="+names[0].Name(), "SHMBUS_DIR="+b.Dir)
+	if out, err := publisher.CombinedOutput(); err != nil {
+		t.Fatalf("publisher: %v\n%s", err, out)
+	}
+	for _, wait := range []func() (string, string){reliable, lossy} {
+		if out, complaints := wait(); out != "before\nbehind\n" || complaints != "delivered 2, lost 0\n" {
+			t.Errorf("sub.py printed %q and says %q", out, complaints)
+		}
+	}
+}
+
+// TestExclusiveGone: without --drain the end of an exclusive topic is an error.
+func TestExclusiveGone(t *testing.T) {
+	b := bustest.New(t)
+	ctx := bustest.Context(t)
+	wait := startFailing(t, b, "short")
+	p, err := b.Publisher(ctx, "short", bus.PublisherConfig{Exclusive: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.WaitSubscribers(ctx, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Publish(ctx, []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	out, complaints := wait()
+	if want := "sub.py: the publisher of the exclusive topic has gone\ndelivered 1, lost 0\n"; out != "x\n" || complaints != want {
+		t.Errorf("sub.py printed %q and says %q, want %q", out, complaints, want)
 	}
 }
 
