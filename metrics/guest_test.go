@@ -19,7 +19,7 @@ func TestGuestsName(t *testing.T) {
 			honest[0].Delivered, honest[1].Delivered = 7, 10
 			named := ring.SubscriberInfo{Slot: 0, Gen: 1, Guest: true, Name: "audit", Mode: ring.Reliable, Gating: true, MaxLag: 5}
 			unnamed := ring.SubscriberInfo{Slot: 1, Gen: uint32(look), Guest: true}
-			named.Delivered, unnamed.Delivered = 100, uint64(1<<40*(look%2))
+			named.Delivered, unnamed.Delivered = 100, uint64(look%2)<<40
 			for i := range named.Latency.Buckets {
 				named.Latency.Buckets[i] = math.MaxUint64 - uint64(i)
 			}

@@ -70,7 +70,7 @@ var defencesOfHosting = []defence{
 	},
 	{
 		name: "offers are repeated", file: "control/election.go",
-		with: `			c.repeatOffer(l, g, err)
+		with: `		c.repeatOffer(l, g, err)
 `,
 		gone: ``,
 		in:   "control", test: `^TestOffersAreRepeated$`,
