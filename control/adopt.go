@@ -218,9 +218,11 @@ func (h *host) claim(s *session, t *topic, id slotID) error {
 	case d == nil || d.member != s.member:
 		return fmt.Errorf("%w: %s slot %d of topic %q, generation %d", ErrOrphaned, id.Role, id.Slot, id.Topic, id.Generation)
 	case d.state == holderAway:
+		d.depart()
 		d.state, d.session = holderLive, s
 		return nil
 	case d.state == holderMapping && !d.unwanted:
+		d.depart()
 		d.session = s // live when mapped is through
 		return nil
 	case d.state == holderLive && d.session == s:

@@ -201,7 +201,12 @@ func TestSendRefuses(t *testing.T) {
 // messages it was. A deadline would not do: it may pass before anything is tried.
 func fill(t *testing.T, c *Conn) (sent int) {
 	t.Helper()
-	b, failed := []byte(strings.Repeat("x", 1000)), error(nil)
+	return fillWith(t, c, []byte(strings.Repeat("x", 1000)))
+}
+
+func fillWith(t *testing.T, c *Conn, b []byte) (sent int) {
+	t.Helper()
+	failed := error(nil)
 	must(t, c.raw.Control(func(fd uintptr) {
 		for ; failed == nil; sent++ {
 			_, failed = ignoringEINTR(func() (int, error) { return unix.SendmsgN(int(fd), b, nil, nil, unix.MSG_DONTWAIT) })

@@ -62,6 +62,7 @@ func (h *host) settleMapped(d *holder, failed bool) bool {
 	h.mu.Lock()
 	switch {
 	case failed || d.unwanted:
+		d.depart()
 		d.state = holderLeaving
 	case d.session.ended:
 		d.state = holderAway

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"fmt"
 	"time"
 )
@@ -18,9 +19,11 @@ import (
 // end is the end of a connection, however it came.
 func (h *host) end(s *session) {
 	var leaving []*holder
-	waits := false
+	needed, unneeded := context.WithCancel(h.ctx)
+	defer unneeded()
 	h.mu.Lock()
 	s.ended = true
+	s.unneeded = unneeded
 	crowd, _, _ := h.crowd(s)
 	if delete(h.sessions, s); s.known {
 		crowd.known--
@@ -35,16 +38,17 @@ func (h *host) end(s *session) {
 		case !h.open || d.session != s || d.state != holderLive && d.state != holderMapping:
 			// When the host ends, everybody keeps what he has, for the next one.
 		case d.state == holderMapping:
-			waits = true // away, or dropped, when mapped is through
+			s.behind++ // away, or dropped, when mapped is through
 		case d.role == rolePublisher:
 			d.state = holderAway
-			waits = true
+			s.behind++
 		default:
 			d.state = holderDetached
 			leaving = append(leaving, d)
-			waits = true
+			s.behind++
 		}
 	})
+	waits := s.behind > 0
 	h.mu.Unlock()
 	s.cancel()
 	s.conn.Close()
@@ -59,11 +63,24 @@ func (h *host) end(s *session) {
 		return
 	}
 	if waits {
-		if err := s.peer.WaitExit(h.ctx); err == nil {
+		if err := s.peer.WaitExit(needed); err == nil {
 			h.buried(s)
 		}
 	}
 	s.peer.Close()
+}
+
+// depart: a holder that the end of its connection left behind goes, or goes over to
+// another connection of its member. Who left none behind any more is not waited for.
+// mu is held.
+func (d *holder) depart() {
+	s := d.session
+	if s == nil || s.behind == 0 {
+		return
+	}
+	if s.behind--; s.behind == 0 {
+		s.unneeded()
+	}
 }
 
 // buried frees what a process held that is now proven dead. Subscribers first:
@@ -115,6 +132,7 @@ func (h *host) makeLeaving(choose func(*holder) bool) []*holder {
 			d.unwanted = true
 			return
 		}
+		d.depart()
 		d.state = holderLeaving
 		if d.role == rolePublisher {
 			publishers = append(publishers, d)

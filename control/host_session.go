@@ -40,6 +40,8 @@ type session struct {
 	ended    bool
 	ready    bool
 	claims   map[slotID]struct{} // what it has offered, whether or not it was accepted
+	behind   int                 // holders that its end has left to it
+	unneeded context.CancelFunc  // ends the wait for its process, once none is
 	requests map[uint64]context.CancelFunc
 }
 

@@ -1,7 +1,9 @@
 package control
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"runtime"
 	"syscall"
@@ -203,15 +205,11 @@ func TestWhatFoundNoRoomIsSent(t *testing.T) {
 	l := c.link
 	c.mu.Unlock()
 	host.stop()
-	for {
-		err := l.conn.Send(time.Now().Add(20*time.Millisecond), plainRequest{NewHeader(typePing, c.lastID.Add(1))})
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+	ping, err := json.Marshal(plainRequest{NewHeader(typePing, c.lastID.Add(1))})
+	if err != nil {
+		t.Fatal(err)
 	}
+	fillWith(t, l.conn, ping)
 	answers := make(chan error, 2)
 	go func() { _, err := c.Topics(soon(t)); answers <- err }()
 	go func() { _, err := c.Host(soon(t)); answers <- err }()
@@ -240,4 +238,42 @@ func TestWhatFoundNoRoomIsSent(t *testing.T) {
 	if c.link != l {
 		t.Error("the connection was given up")
 	}
+}
+
+// TestReturningLeavesNothingBehind: a host to which a member comes back, again and
+// again, keeps no descriptor of the connections that have ended; its publisher stays.
+func TestReturningLeavesNothingBehind(t *testing.T) {
+	root := busRoot(t)
+	host := dial(t, Config{Dir: root})
+	p := publisher(t, host, PublisherRequest{Topic: "t"})
+	c := dial(t, Config{Dir: root, NeverHost: true})
+	publisher(t, c, PublisherRequest{Topic: "t"})
+	before := openDescriptors(t)
+	for range 10 {
+		c.mu.Lock()
+		l := c.link
+		c.mu.Unlock()
+		l.conn.Close()
+		eventually(t, func() error {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if c.link == nil || c.link == l {
+				return errors.New("not back")
+			}
+			return nil
+		})
+		if _, err := c.Host(soon(t)); err != nil { // ready is said
+			t.Fatal(err)
+		}
+		if err := publish(p, "x"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, func() error {
+		if n := openDescriptors(t); n > before {
+			return fmt.Errorf("%d descriptors, there were %d", n, before)
+		}
+		return nil
+	})
+	counts(t, host, "t", 2, 0)
 }

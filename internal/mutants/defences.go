@@ -209,7 +209,7 @@ var defencesBelow = []defence{
 		name: "end of a connection is no death", file: "control/host_death.go",
 		with: `		case d.role == rolePublisher:
 			d.state = holderAway
-			waits = true`,
+			s.behind++`,
 		gone: `		case d.role == rolePublisher:
 			d.state = holderLeaving
 			leaving = append(leaving, d)`,

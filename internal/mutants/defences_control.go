@@ -83,4 +83,13 @@ var defencesOfControl = []defence{
 		gone: `	if !asked.IsZero() {`,
 		in:   "control", test: `^TestHostThatAnswersIsNotStalled$`,
 	},
+	{
+		name: "who is back is not waited for", file: "control/adopt.go",
+		with: `		d.depart()
+		d.state, d.session = holderLive, s
+`,
+		gone: `		d.state, d.session = holderLive, s
+`,
+		in: "control", test: `^TestReturningLeavesNothingBehind$`,
+	},
 }
