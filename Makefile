@@ -5,7 +5,7 @@ SHELL        := /bin/bash
 GO           ?= go
 FUZZTIME     ?= 30m
 BIN          := bin/shmbus
-FALLBACKS    := shm.noexecseal shm.waitv shm.membarrier control.peerpidfd
+FALLBACKS    := shm.noexecseal shm.waitv shm.membarrier control.peerpidfd control.passrights
 NATIVE       := CGO_ENABLED=0
 PERFORMANCE   = $(NATIVE) $(GO) run ./bench/cmd/performance
 # $(call need,program,packages): the program is there, or is installed

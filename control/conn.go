@@ -27,6 +27,8 @@ type Conn struct {
 	sending chan struct{}
 	closed  chan struct{}
 	once    sync.Once
+	// discard closes descriptors that nobody gets to see.
+	discard func([]*os.File)
 }
 
 func newConn(c *net.UnixConn) *Conn {
@@ -34,12 +36,19 @@ func newConn(c *net.UnixConn) *Conn {
 	if err != nil { // only for an invalid (nil) connection
 		panic("control: " + err.Error())
 	}
-	return &Conn{c: c, raw: raw, sending: make(chan struct{}, 1), closed: make(chan struct{})}
+	return &Conn{c: c, raw: raw, sending: make(chan struct{}, 1), closed: make(chan struct{}), discard: CloseFiles}
 }
 
-// messages are buffers of MaxMessage bytes, borrowed only while a message is
-// there to be read: an idle connection owns none.
-var messages = sync.Pool{New: func() any { return new([MaxMessage]byte) }}
+// buffer is room for a message and for all descriptors that may come along (253): those
+// that there is no room for the kernel closes, in this thread, which may take for ever.
+type buffer struct {
+	message [MaxMessage]byte
+	control [2 << 10]byte
+}
+
+// buffers are borrowed only while a message is there to be read: an idle connection
+// owns none.
+var buffers = sync.Pool{New: func() any { return new(buffer) }}
 
 // Send marshals v to JSON and sends it as one message with the given files'
 // descriptors. It blocks while the peer does not read, until the deadline (zero:
@@ -102,7 +111,7 @@ func (c *Conn) Receive(deadline time.Time) (message []byte, files []*os.File, er
 	}
 	message, files, err = c.receive()
 	if err != nil {
-		CloseFiles(files)
+		c.discard(files)
 		if !errors.Is(err, ErrNoDescriptors) {
 			message = nil
 		}

@@ -73,23 +73,26 @@ func (c *Conn) pause(deadline time.Time, d time.Duration) error {
 // receive takes one message out of the socket. Files are returned with an error
 // too, for Receive to close.
 func (c *Conn) receive() (message []byte, files []*os.File, err error) {
-	oob := make([]byte, unix.CmsgSpace(MaxFiles*4))
+	var oob []byte
 	var n, oobn, flags int
 	var failed error
 	readErr := c.raw.Read(func(fd uintptr) bool {
-		buf := messages.Get().(*[MaxMessage]byte)
-		defer messages.Put(buf)
+		buf := buffers.Get().(*buffer)
+		defer buffers.Put(buf)
 		// A peer that closes with messages of ours unread makes the next call
 		// fail with ECONNRESET, once, and what it had sent comes after that: the
 		// refusal that says why. So ask again.
 		for range 3 {
-			n, oobn, flags, _, failed = unix.Recvmsg(int(fd), buf[:], oob, unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
+			n, oobn, flags, _, failed = unix.Recvmsg(int(fd), buf.message[:], buf.control[:], unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
 			if !errors.Is(failed, unix.ECONNRESET) && !errors.Is(failed, unix.EINTR) {
 				break
 			}
 		}
 		if failed == nil && n > 0 {
-			message = append([]byte(nil), buf[:n]...)
+			message = append([]byte(nil), buf.message[:n]...)
+		}
+		if failed == nil {
+			oob = append([]byte(nil), buf.control[:oobn]...)
 		}
 		return !errors.Is(failed, unix.EAGAIN)
 	})
@@ -101,12 +104,12 @@ func (c *Conn) receive() (message []byte, files []*os.File, err error) {
 	case failed != nil:
 		return nil, nil, fmt.Errorf("control: recvmsg: %w", failed)
 	}
-	files, err = filesOf(oob[:oobn])
+	files, err = filesOf(oob)
 	switch {
 	case err != nil:
-	case flags&unix.MSG_CTRUNC != 0 && len(files) < MaxFiles:
+	case flags&unix.MSG_CTRUNC != 0 && len(files) <= MaxFiles:
 		err = fmt.Errorf("%w: %d of the descriptors in a message could be taken; raise RLIMIT_NOFILE", ErrNoDescriptors, len(files))
-	case flags&unix.MSG_CTRUNC != 0:
+	case len(files) > MaxFiles:
 		err = fmt.Errorf("%w: more than %d descriptors in one message", ErrMalformed, MaxFiles)
 	case flags&unix.MSG_TRUNC != 0:
 		err = fmt.Errorf("%w: a message of more than %d bytes", ErrMalformed, MaxMessage)

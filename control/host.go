@@ -132,6 +132,8 @@ type host struct {
 	judge  chan struct{} // look at once
 	ended  chan struct{} // closed when everything is joined
 	once   sync.Once
+	// foreign closes what others have sent.
+	foreign closers
 
 	unplaced string // why the socket cannot be put back into its place; watch's own
 
@@ -218,7 +220,7 @@ func (h *host) close() {
 		h.deliver()
 		h.cancel()
 		for _, s := range sessions {
-			s.conn.Close()
+			s.hangUp()
 		}
 		h.work.Wait()
 		h.mu.Lock()

@@ -84,6 +84,22 @@ func (h *host) refuse(conn *Conn, err error) {
 	if err := conn.Send(time.Now().Add(h.config.Send), newErrorMessage(0, err)); err != nil {
 		h.log.Debug("refuse", "error", err)
 	}
+	h.hangUp(conn)
+}
+
+// stranger reports whether the other end is of another uid than the bus.
+func (h *host) stranger(conn *Conn) bool {
+	uid, _, _, err := conn.credentials()
+	return err != nil || uid != h.dir.Owner()
+}
+
+// hangUp closes a connection that has no session. It does not wait for a stranger.
+func (h *host) hangUp(conn *Conn) {
+	if h.stranger(conn) {
+		conn.shutDown()
+		h.foreign.close(func() { conn.Close() })
+		return
+	}
 	conn.Close()
 }
 
@@ -105,8 +121,9 @@ func (h *host) crowd(s *session) (c *crowd, unknown, known int) {
 // admit starts the session of a new connection, within the limits.
 func (h *host) admit(conn *Conn) {
 	s := newSession(h, conn)
-	uid, _, _, credErr := conn.credentials()
-	s.stranger = credErr != nil || uid != h.dir.Owner()
+	if s.stranger = h.stranger(conn); h.dir.Group() != nil {
+		passRights(conn.raw, !s.stranger)
+	}
 	h.mu.Lock()
 	crowd, most, _ := h.crowd(s)
 	var err error
@@ -124,7 +141,7 @@ func (h *host) admit(conn *Conn) {
 	case err != nil:
 		h.refuse(conn, err)
 	case !open:
-		conn.Close()
+		h.hangUp(conn)
 	default:
 		go s.run()
 	}

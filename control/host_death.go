@@ -51,7 +51,7 @@ func (h *host) end(s *session) {
 	waits := s.behind > 0
 	h.mu.Unlock()
 	s.cancel()
-	s.conn.Close()
+	s.finish()
 	for _, d := range leaving {
 		if err := d.removeSlot(); err != nil { // of subscribers: none
 			h.log.Error("detach", "error", err)

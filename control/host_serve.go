@@ -91,6 +91,7 @@ func becomeHost(config Config, ln *Listener, log *slog.Logger) (h *host, m *Memb
 	}
 	if ln != nil {
 		ln.findFile(dir)
+		ln.guard(dir)
 	} else if ln, err = Listen(dir); err != nil {
 		return nil, nil, nil, errors.Join(err, lock.Release())
 	}

@@ -46,6 +46,7 @@ type session struct {
 }
 
 func newSession(h *host, conn *Conn) *session {
+	conn.discard = h.foreign.closeFiles
 	s := &session{host: h, conn: conn, here: make(chan struct{}), gone: make(chan struct{}),
 		claims: map[slotID]struct{}{}, requests: map[uint64]context.CancelFunc{}}
 	s.ctx, s.cancel = context.WithCancel(h.ctx)
@@ -110,9 +111,30 @@ func (s *session) String() string {
 func (s *session) send(v any, files ...*os.File) error {
 	err := s.conn.Send(time.Now().Add(s.host.config.Send), v, files...)
 	if err != nil {
-		s.conn.Close()
+		s.hangUp()
 	}
 	return err
+}
+
+// hangUp ends the connection; the session ends by itself then. A stranger's is closed
+// only by finish: descriptors that lie in it unread are closed by who closes it last.
+func (s *session) hangUp() {
+	if s.stranger {
+		s.conn.shutDown()
+		return
+	}
+	s.conn.Close()
+}
+
+// finish closes the connection, when nobody will use it any more but who is sending.
+func (s *session) finish() {
+	s.hangUp()
+	if s.stranger {
+		s.host.foreign.close(func() {
+			s.work.Wait()
+			s.conn.Close()
+		})
+	}
 }
 
 // greet reads the hello and answers it.
@@ -133,7 +155,7 @@ func (s *session) greet() error {
 		}
 		return err
 	}
-	defer CloseFiles(files)
+	defer h.foreign.closeFiles(files)
 	m, head, err := decodeRequest(raw)
 	if err != nil {
 		return s.refuse(head, err)
@@ -231,7 +253,7 @@ func (s *session) serve() error {
 		}
 		m, head, err := decodeRequest(raw)
 		if err != nil {
-			CloseFiles(files)
+			s.host.foreign.closeFiles(files)
 			if errors.Is(err, ErrBadName) && len(files) == 0 {
 				if err := s.send(newErrorMessage(head.ID, err)); err != nil {
 					return err
@@ -240,8 +262,8 @@ func (s *session) serve() error {
 			}
 			return s.refuse(head, err)
 		}
-		if len(files) > 0 && head.Type != typeOffer {
-			CloseFiles(files)
+		if len(files) > 0 && (head.Type != typeOffer || s.stranger) {
+			s.host.foreign.closeFiles(files)
 			return s.refuse(head, fmt.Errorf("%w: %q carried %d; only an offer may", ErrDescriptors, head.Type, len(files)))
 		}
 		if err := s.dispatch(m, head, files); err != nil {

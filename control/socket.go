@@ -18,6 +18,14 @@ type Listener struct {
 	file os.FileInfo // what lies at the path; nil: not known
 }
 
+// guard has the kernel refuse descriptors that are sent before the host has seen who
+// sends them, if guests may join.
+func (l *Listener) guard(d *BusDir) {
+	if raw, err := l.ln.SyscallConn(); err == nil && d.group != nil {
+		passRights(raw, false)
+	}
+}
+
 // inPlace reports whether the socket still is what lies at its path.
 func (l *Listener) inPlace(d *BusDir) bool {
 	there, err := os.Lstat(d.Path(SocketName))

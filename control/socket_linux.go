@@ -41,6 +41,7 @@ func Listen(d *BusDir) (*Listener, error) {
 	}
 	l := &Listener{ln: ln.(*net.UnixListener), name: name}
 	l.ln.SetUnlinkOnClose(false)
+	l.guard(d)
 	l.file, err = os.Lstat(next)
 	if err == nil {
 		err = d.publishSocket(next)

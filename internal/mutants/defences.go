@@ -157,13 +157,13 @@ var defencesBelow = []defence{
 	},
 	{
 		name: "only offers carry descriptors", file: "control/host_session.go",
-		with: `		if len(files) > 0 && head.Type != typeOffer {`,
+		with: `		if len(files) > 0 && (head.Type != typeOffer || s.stranger) {`,
 		gone: `		if false {`,
 		in:   "control", test: `^TestOnlyOffersCarryDescriptors$`,
 	},
 	{
 		name: "descriptors that came short are closed and named", file: "control/conn_linux.go",
-		with: `	case flags&unix.MSG_CTRUNC != 0 && len(files) < MaxFiles:`,
+		with: `	case flags&unix.MSG_CTRUNC != 0 && len(files) <= MaxFiles:`,
 		gone: `	case false:`,
 		in:   "control", test: `^TestOutOfDescriptorsIsNamedAndLeaksNone$`,
 	},

@@ -102,4 +102,22 @@ var defencesOfHosting = []defence{
 		if d.name == name &&`,
 		in: "control", test: `^TestGuestsAreLossySubscribersOnly$`,
 	},
+	{
+		name: "strangers' descriptors are closed aside", file: "control/closers.go",
+		with: `		c.close(func() { f.Close() })`,
+		gone: `		f.Close()`,
+		in:   "control", test: `^TestNobodyWaitsForAStrangersDescriptors$`,
+	},
+	{
+		name: "strangers' connections are closed aside", file: "control/host_accept.go",
+		with: `		h.foreign.close(func() { conn.Close() })`,
+		gone: `		conn.Close()`,
+		in:   "control", test: `^TestNobodyWaitsForAStrangersDescriptors$`,
+	},
+	{
+		name: "kernel refuses descriptors of strangers", file: "control/socket.go",
+		with: `err == nil && d.group != nil {`,
+		gone: `err == nil && false {`,
+		in:   "control", test: `^TestNobodyWaitsForAStrangersDescriptors$`,
+	},
 }
