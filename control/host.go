@@ -57,6 +57,7 @@ type HostConfig struct {
 // Limits that are nobody's choice.
 const (
 	maxRequests   = 1024                   // outstanding, a connection
+	guestRequests = 64                     // of a guest: each takes some 11 KB of the host
 	maxClaims     = 16 << 10               // offers remembered, a connection
 	judgeEvery    = 100 * time.Millisecond // how often the absent are judged
 	makePatience  = 2 * time.Second        // beyond Settle, for members that live and are not back

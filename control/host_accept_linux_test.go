@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/shmbus/shmbus/ring"
 )
 
 // Whoever takes the socket away under a host keeps newcomers out for a moment only,
@@ -169,4 +171,32 @@ func TestGuestsTakeNoPlaceOfTheOwner(t *testing.T) {
 	for _, conn := range silent {
 		conn.Close()
 	}
+}
+
+// guestRequests asks for one topic more than a guest may wait for.
+var _ = childProgram("guest-requests", func(args []string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), watchdog)
+	defer cancel()
+	c, err := Dial(ctx, Config{Dir: args[0], Guest: true})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	errs := make(chan error)
+	for i := range guestRequests + 1 {
+		go func() {
+			_, err := c.Subscriber(ctx, SubscriberRequest{Topic: fmt.Sprint("t", i), Mode: ring.Lossy})
+			errs <- err
+		}()
+	}
+	fmt.Println("refused", errors.Is(<-errs, ErrTooManyRequests))
+	return nil
+})
+
+func TestRequestsOfGuestsAreFew(t *testing.T) {
+	needRoot(t)
+	root := busRoot(t)
+	must(t, os.Chmod(filepath.Dir(root), 0o755))
+	dial(t, Config{Dir: root, Host: HostConfig{Group: fmt.Sprint(nobody)}})
+	expectLines(t, startChild(t, nobody, nobody, "guest-requests", root), "refused true")
 }

@@ -357,8 +357,12 @@ func (s *session) enter(m request, head Header, cancel context.CancelFunc) error
 		}
 		s.claims[o.slotID] = struct{}{}
 	}
-	if len(s.requests) >= maxRequests {
-		return fmt.Errorf("%w: the limit is %d", ErrTooManyRequests, maxRequests)
+	most := maxRequests
+	if s.guest {
+		most = guestRequests
+	}
+	if len(s.requests) >= most {
+		return fmt.Errorf("%w: the limit is %d", ErrTooManyRequests, most)
 	}
 	s.requests[head.ID] = cancel
 	return nil

@@ -120,4 +120,12 @@ var defencesOfHosting = []defence{
 		gone: `err == nil && false {`,
 		in:   "control", test: `^TestNobodyWaitsForAStrangersDescriptors$`,
 	},
+	{
+		name: "requests of guests are few", file: "control/host_session.go",
+		with: `		most = guestRequests
+`,
+		gone: `		most = maxRequests
+`,
+		in: "control", test: `^TestRequestsOfGuestsAreFew$`,
+	},
 }
