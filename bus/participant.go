@@ -18,14 +18,16 @@ import (
 //	call inside    neither           neither
 //	views out      leaves            neither: others must not write where a claim is being filled
 //	idle           leaves, unmaps    leaves, unmaps
-//	collected      leaves, below     leaves, unmaps: a claim would have kept it
+//	collected      leaves, unmaps    leaves, unmaps: a claim would have kept it
+//	forgotten      leaves            as collected
 //
-// A message keeps its subscriber from being collected, but its payload does
-// not: who keeps that alone may be reading it when the subscriber is. So the
-// memory stays mapped then if a view was out. It is a fault otherwise, which
-// ends the program; so the view shows the message until publishers, who do not
-// wait for it any more, write over it. The price is one mapping a topic for as
-// long as the program runs: all of a Bus share it.
+// A forgotten one was collected without Close. A message keeps its subscriber
+// from being collected, but its payload does not: who keeps that alone may be
+// reading it when a forgotten subscriber is. So the memory stays mapped then if
+// a view was out. It would be a fault otherwise, which ends the program; so the
+// view shows the message until publishers, who do not wait for it any more,
+// write over it. The price is one mapping a topic for as long as the program
+// runs: all of a Bus share it.
 type participant struct {
 	guard
 	bus       *Bus
@@ -55,10 +57,11 @@ func (p *participant) close() error {
 // abandon closes for a handle that was collected: no call is inside and no
 // message or claim is reachable.
 func (p *participant) abandon() {
-	if p.shut() {
+	forgotten := p.shut()
+	if forgotten {
 		p.interrupt()
 	}
-	_ = p.settle(true) // there is nobody to tell
+	_ = p.settle(!forgotten || !p.maps) // there is nobody to tell
 }
 
 // errGivenUp is what calls of an orphaned publisher return.
@@ -94,15 +97,15 @@ func (p *participant) exit(as uint32) {
 }
 
 // settle gives back what a closed participant may give back in the state it
-// is in. abandoned says that the handle was collected.
-func (p *participant) settle(abandoned bool) error {
+// is in. unseen says that nobody looks at what is out.
+func (p *participant) settle(unseen bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	state := p.state.Load() // sync(bus.guard): settling, pairs with enter and out
 	if state == inside || state == polling {
 		return nil // its way out leads here again
 	}
-	free := state == idle || abandoned && !p.maps
+	free := state == idle || unseen
 	if p.unmapped || !free && (p.publisher || p.left) {
 		p.bus.wake()
 		return nil

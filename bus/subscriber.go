@@ -12,9 +12,9 @@ import (
 
 // A Subscriber reads one topic in order. It is used by one goroutine at a
 // time, Close excepted. A Subscriber that is collected without Close is closed
-// then; until that it holds publishers back if it is reliable. It is not
-// collected while one of its messages is reachable; the Payload alone does not
-// keep it.
+// then, but what its last message showed stays mapped for good; until that it
+// holds publishers back if it is reliable. It is not collected while one of its
+// messages is reachable; the Payload alone does not keep it.
 type Subscriber struct {
 	c *subscriber
 }
@@ -162,9 +162,9 @@ func (s *Subscriber) Stats() SubscriberStats {
 
 // Close gives the slot back: publishers no longer wait for this subscriber. A
 // blocked call returns ErrClosed. The view of the last message stays mapped
-// until the next call, which returns ErrClosed, but what it shows may be
-// overwritten from now on. Any goroutine may call it at any time, and more than
-// once.
+// until the next call, which returns ErrClosed, or until the handle is
+// collected, but what it shows may be overwritten from now on. Any goroutine may
+// call it at any time, and more than once.
 func (s *Subscriber) Close() error {
 	err := s.c.close()
 	runtime.KeepAlive(s)

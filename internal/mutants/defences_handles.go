@@ -102,10 +102,8 @@ var defencesOfHandles = []defence{
 	},
 	{
 		name: "views outlive their subscriber", file: "bus/participant.go",
-		with: ` || abandoned && !p.maps
-`,
-		gone: ` || abandoned
-`,
-		in: "bus", test: `^TestViewOutlivesItsSubscriber$`,
+		with: `p.settle(!forgotten || !p.maps)`,
+		gone: `p.settle(!forgotten || p.maps)`,
+		in:   "bus", test: `^TestViewOutlivesItsSubscriber$`,
 	},
 }
