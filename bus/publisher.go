@@ -101,6 +101,9 @@ func (p *Publisher) ended(err error) error {
 // failed goes out of a call that may have failed.
 func (p *Publisher) failed(err error) error {
 	p.leave()
+	if err == nil {
+		return nil
+	}
 	return p.c.explain(err)
 }
 
