@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"time"
 )
 
 // Peer is the process at the other end of a connection, as it was when it
@@ -41,18 +42,31 @@ func (p *Peer) Done() <-chan struct{} {
 	return p.exited
 }
 
-// WaitExit waits until the process has ended.
+// WaitExit waits until the process has ended. If the runtime cannot watch the pidfd it
+// looks at it every 100 ms.
 //
 // Errors: ctx's, ErrClosed.
 func (p *Peer) WaitExit(ctx context.Context) error {
-	done := p.Done()
-	select {
-	case <-done:
-		return nil
-	case <-p.closed:
-		return fmt.Errorf("wait for the exit of pid %d: %w", p.PID, ErrClosed)
-	case <-ctx.Done():
-		return fmt.Errorf("control: wait for the exit of pid %d: %w", p.PID, ctx.Err())
+	done, gone := p.Done(), p.gone
+	var again <-chan time.Time
+	for {
+		select {
+		case <-done:
+			return nil
+		case <-p.closed:
+			return fmt.Errorf("wait for the exit of pid %d: %w", p.PID, ErrClosed)
+		case <-ctx.Done():
+			return fmt.Errorf("control: wait for the exit of pid %d: %w", p.PID, ctx.Err())
+		case <-gone:
+			gone = nil // for want of an epoll watch, say; or done, or closed
+			tick := time.NewTicker(judgeEvery)
+			defer tick.Stop()
+			again = tick.C
+		case <-again:
+			if p.Exited() {
+				return nil
+			}
+		}
 	}
 }
 

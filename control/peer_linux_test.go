@@ -163,3 +163,21 @@ func TestPeerWithoutSOPEERPIDFD(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
+
+// TestPeerThatCannotBeWatched: where the runtime does not watch the pidfd (here: it
+// blocks; a user may be out of epoll watches) the exit is found all the same.
+func TestPeerThatCannotBeWatched(t *testing.T) {
+	proc, c := connectedChild(t)
+	p, err := Credentials(c)
+	must(t, err)
+	defer p.Close()
+	fd, err := unix.PidfdOpen(proc.cmd.Process.Pid, 0)
+	must(t, err)
+	p.PIDFD.Close()
+	p.PIDFD = os.NewFile(uintptr(fd), "a pidfd that blocks")
+	exit := make(chan error, 1)
+	go func() { exit <- p.WaitExit(context.Background()) }()
+	<-p.gone
+	proc.kill()
+	within(t, "waiting for the exit", func() { must(t, <-exit) })
+}
