@@ -150,8 +150,13 @@ func (c *Client) greet(ctx context.Context, returning bool) (*link, error) {
 }
 
 func (c *Client) hello(ctx context.Context, l *link, returning bool) error {
-	// A deadline in the past ends the wait when ctx does.
-	stop := context.AfterFunc(ctx, func() { l.conn.c.SetDeadline(time.Unix(1, 0)) })
+	// Its deadline is theirs. When ctx is cancelled the connection ends: a deadline in
+	// the past would be replaced by that of the next call.
+	stop := context.AfterFunc(ctx, func() {
+		if errors.Is(ctx.Err(), context.Canceled) {
+			l.conn.Close()
+		}
+	})
 	defer stop()
 	deadline, _ := ctx.Deadline()
 	err := l.conn.Send(deadline, helloRequest{Header: NewHeader(typeHello, c.lastID.Add(1)), Member: c.memberID(),
