@@ -10,7 +10,8 @@ import (
 	"github.com/shmbus/shmbus/shm"
 )
 
-// granted is a slot that a request has got.
+// granted is a slot that a request has got, and a look at its topic: that keeps the
+// descriptors open, and the topic no longer there than its slots do.
 type granted struct {
 	holder     *holder
 	attachment ring.Attachment
@@ -20,15 +21,15 @@ type granted struct {
 // errTopicGone: the topic was removed between two looks at it; look again.
 var errTopicGone = errors.New("control: the topic has just gone")
 
-// replyGrant turns a granted slot into a message with descriptors. The slot keeps
-// them open: it is not dropped before its connection ends.
+// replyGrant turns a granted slot into a message with descriptors. They stay open
+// until it is sent, by the look of granted, which is the reply's then.
 func replyGrant(head Header) func(*granted, error) (reply, error) {
 	return func(g *granted, err error) (reply, error) {
 		if err != nil {
 			return reply{}, err
 		}
 		files, names := g.holder.topic.regions.files(g.holder.role)
-		return reply{files: files, message: grantMessage{
+		return reply{files: files, look: g.holder.topic, message: grantMessage{
 			Header: NewHeader(typeGrant, head.ID), slotID: g.holder.id(),
 			Position: g.attachment.Position, Sequence: g.attachment.Sequence,
 			Created: g.created, Regions: names,
@@ -287,7 +288,7 @@ func (h *host) takeSlot(s *session, t *topic, role, name string) (*holder, error
 }
 
 // settleSlot makes a slot that the ring knows live, unless its session or the
-// request ended meanwhile.
+// request ended meanwhile, and begins the look of granted.
 func (h *host) settleSlot(ctx context.Context, s *session, d *holder) error {
 	h.mu.Lock()
 	err := ctx.Err()
@@ -296,6 +297,7 @@ func (h *host) settleSlot(ctx context.Context, s *session, d *holder) error {
 	}
 	if err == nil {
 		d.state = holderLive
+		d.topic.looks++
 	}
 	h.mu.Unlock()
 	if err != nil {

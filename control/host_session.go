@@ -397,6 +397,9 @@ func (s *session) respond(ctx context.Context, m request, head Header, files []*
 	if r.topic != nil {
 		s.host.unref(r.topic)
 	}
+	if r.look != nil {
+		s.host.looked(r.look)
+	}
 }
 
 // busyBy counts requests that are being answered.
@@ -411,6 +414,7 @@ type reply struct {
 	message any
 	files   []*os.File
 	topic   *topic // a reference that keeps the files open until they are sent
+	look    *topic // likewise, a look
 }
 
 // handle does what a request asks for.

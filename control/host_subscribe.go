@@ -134,8 +134,11 @@ func (h *host) awaitTopic(ctx context.Context, w *waiter) waitResult {
 	}
 	h.mu.Unlock()
 	res := <-w.result // out of the line: an answer is on its way
-	if res.granted != nil && h.withdraw(res.granted.holder) {
-		h.drop(res.granted.holder)
+	if res.granted != nil {
+		if h.withdraw(res.granted.holder) {
+			h.drop(res.granted.holder)
+		}
+		h.looked(res.granted.holder.topic)
 	}
 	return waitResult{err: ctx.Err()}
 }

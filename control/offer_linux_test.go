@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -276,4 +277,61 @@ func TestReturningLeavesNothingBehind(t *testing.T) {
 		return nil
 	})
 	counts(t, host, "t", 2, 0)
+}
+
+// TestCancelledHelloEnds: a context that is cancelled before the last call of a
+// handshake, with a host that says nothing, ends that one too.
+func TestCancelledHelloEnds(t *testing.T) {
+	f, c, _ := atFakeHost(t)
+	f.welcome()
+	conn, err := dialHost(soon(t), c.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+	cancel()
+	conn.sending <- struct{}{} // hello does not get far
+	through := make(chan error, 1)
+	go func() { through <- c.hello(ctx, &link{conn: conn, began: time.Now()}, false) }()
+	select {
+	case err = <-through:
+	case <-time.After(200 * time.Millisecond): // the end of ctx has been acted upon
+		<-conn.sending
+		within(t, "the handshake", func() { err = <-through })
+	}
+	if err == nil {
+		t.Error("welcomed")
+	}
+}
+
+// TestGrantKeepsItsDescriptors: a slot that is dropped before its grant is sent leaves
+// the descriptors open until it is.
+func TestGrantKeepsItsDescriptors(t *testing.T) {
+	c := dial(t, Config{Dir: busRoot(t)})
+	h := c.host
+	h.mu.Lock()
+	s := h.members[c.memberID()]
+	h.mu.Unlock()
+	g, err := h.publish(soon(t), s, &publishRequest{Topic: "t"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.leave(s)
+	r, err := replyGrant(Header{})(g, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range r.files {
+		if _, err := f.Stat(); err != nil {
+			t.Error(err)
+		}
+	}
+	if r.look == nil {
+		t.Fatal("nothing keeps them open")
+	}
+	h.looked(r.look)
+	if _, err := r.files[0].Stat(); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("the topic stays: %v", err)
+	}
 }

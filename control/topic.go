@@ -46,7 +46,7 @@ type topic struct {
 	unsealed    bool // exclusive, and its publisher has not mapped it yet; exclusive.go
 	removed     bool
 	refs        int // holders, and requests at work on it
-	looks       int // of the host itself, which keep it mapped and nothing else
+	looks       int // of the host itself, or grants not yet sent, which keep it mapped and nothing else
 	publishers  table
 	subscribers table
 	guests      table

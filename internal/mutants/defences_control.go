@@ -92,4 +92,29 @@ var defencesOfControl = []defence{
 `,
 		in: "control", test: `^TestReturningLeavesNothingBehind$`,
 	},
+	{
+		name: "exits are found without a watch", file: "control/peer.go",
+		with: `			if p.Exited() {
+				return nil
+			}
+`,
+		gone: ``,
+		in:   "control", test: `^TestPeerThatCannotBeWatched$`,
+	},
+	{
+		name: "grants keep their descriptors open", file: "control/host_grant.go",
+		with: `		return reply{files: files, look: g.holder.topic, message`,
+		gone: `		return reply{files: files, message`,
+		in:   "control", test: `^TestGrantKeepsItsDescriptors$`,
+	},
+	{
+		name: "cancelled handshakes end", file: "control/election.go",
+		with: `		if errors.Is(ctx.Err(), context.Canceled) {
+			l.conn.Close()
+		}
+`,
+		gone: `		l.conn.c.SetDeadline(time.Unix(1, 0))
+`,
+		in: "control", test: `^TestCancelledHelloEnds$`,
+	},
 }
