@@ -178,8 +178,9 @@ func (c *Client) Closed() <-chan struct{} { return c.closed }
 // Close leaves the bus: slots that were not released are given up (their owners
 // have stopped using them; their mappings stay until Release), requests under way
 // end with ErrClosed, and if this process hosts, another one may from now on. It
-// waits for every goroutine of the client, and at most a second for the host.
-// Idempotent.
+// waits for every goroutine of the client: at most a second for the host's answer, 2 s
+// for what is just being sent to one that does not read, and, if this process hosts, as
+// long (HostConfig.Send) for those who do not read its answers. Idempotent.
 func (c *Client) Close() error {
 	c.once.Do(func() {
 		defer close(c.closed)

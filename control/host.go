@@ -118,7 +118,8 @@ func (c HostConfig) withDefaults() HostConfig {
 // One accepts, one judges, one reads each connection, one serves each request. mu
 // guards all tables; nothing that may block (a ring, a send, an allocation) is done
 // under it. A ring whose lock somebody stopped holds blocks only the requests for
-// that ring; removing a slot never blocks. close joins all of them.
+// that ring; removing a slot waits for no participant, the last one of a stored topic
+// for the service manager, notifyPatience for a message. close joins all of them.
 type host struct {
 	config  HostConfig
 	dir     *BusDir

@@ -265,7 +265,7 @@ func (t *topic) measure() (log, all int64) {
 }
 
 // removeSlot takes a holder out of the ring: for a publisher the repair of what
-// it left. Never blocks; idempotent. ring.ErrCorrupt: the ring cannot be repaired,
+// it left. Waits for nobody; idempotent. ring.ErrCorrupt: the ring cannot be repaired,
 // and the slot stays granted in it.
 func (d *holder) removeSlot() error {
 	if d.role == rolePublisher {
