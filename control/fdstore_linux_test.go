@@ -18,8 +18,9 @@ import (
 
 // manager is a service manager's socket, and what it was told.
 type manager struct {
-	mu   sync.Mutex
-	told []string
+	mu    sync.Mutex
+	told  []string
+	marks int
 }
 
 func newManager(t *testing.T) *manager {
@@ -48,12 +49,13 @@ func newManager(t *testing.T) *manager {
 // heard returns all that was told until now.
 func (m *manager) heard(t *testing.T) string {
 	t.Helper()
-	must(t, notifyManager("MARK=1"))
-	all := ""
+	m.marks++
+	mark, all := fmt.Sprint("MARK=", m.marks), ""
+	must(t, notifyManager(mark))
 	eventually(t, func() error {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		if all = strings.Join(m.told, "\n"); !strings.HasSuffix(all, "MARK=1") {
+		if all = strings.Join(m.told, "\n"); !strings.HasSuffix(all, mark) {
 			return errors.New("there is more to be read")
 		}
 		return nil
