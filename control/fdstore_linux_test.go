@@ -178,6 +178,50 @@ func TestLivingRingBeatsTheStoredOne(t *testing.T) {
 	}
 }
 
+// Who asks before the one is back that lives in a newer ring is not let into the older.
+func TestNewcomersWaitForTheLivingRing(t *testing.T) {
+	newManager(t)
+	root := busRoot(t)
+	first, err := Dial(soon(t), Config{Dir: root})
+	must(t, err)
+	b := dial(t, Config{Dir: root, NeverHost: true})
+	p := publisher(t, b, PublisherRequest{Topic: "news"})
+	b.cancel() // the test comes back in its place
+	b.keeper.Wait()
+	must(t, first.Close())
+	h := storingHost(t, root, storedOf(t, "news", 0x77, true))
+	c := dial(t, Config{Dir: root, NeverHost: true})
+	got := make(chan *Grant, 1)
+	go func() {
+		g, err := c.Subscriber(soon(t), SubscriberRequest{Topic: "news"})
+		if err != nil {
+			t.Error(err)
+		}
+		got <- g
+	}()
+	eventually(t, func() error {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if len(h.waiters["news"]) == 0 && len(got) == 0 {
+			return errors.New("nobody waits for the topic")
+		}
+		return nil
+	})
+	conn := rawConn(t, c)
+	if e := ask(t, conn, helloRequest{Header: NewHeader(typeHello, 1), Member: b.memberID(), Returning: true, Membarrier: true}); e.Type != typeWelcome {
+		t.Fatalf("hello: %+v", e)
+	}
+	if e := ask(t, conn, offerRequest{NewHeader(typeOffer, 2), p.id}, p.attachment.files()...); e.Type != typeOK {
+		t.Errorf("the ring in use: %+v", e)
+	}
+	if e := ask(t, conn, plainRequest{NewHeader(typeReady, 3)}); e.Type != typeOK {
+		t.Errorf("ready: %+v", e)
+	}
+	if g := <-got; g != nil && g.id.Ring != p.id.Ring {
+		t.Errorf("who waited gets ring %#x, want %#x", g.id.Ring, p.id.Ring)
+	}
+}
+
 // The ring in use is the one that the store has: it is not stored again, nor dropped.
 func TestLivingRingIsTheStoredOne(t *testing.T) {
 	m := newManager(t)

@@ -176,7 +176,7 @@ var defencesBelow = []defence{
 	{
 		name: "unknown connections are few", file: "control/host_accept.go",
 		with: `	case crowd.unknown >= most:`,
-		gone: `	case false:`,
+		gone: `	case crowd.unknown >= 1000*most:`,
 		in:   "control", test: `^TestSilentConnectionsAreFewAndEnd$`,
 	},
 	{

@@ -47,7 +47,7 @@ var defencesOfHosting = []defence{
 		name: "stored topics come back last", file: "control/host.go",
 		with: `	if (complete || h.waited >= h.config.Settle+makePatience) && h.bringBack() {`,
 		gone: `	if h.bringBack() {`,
-		in:   "control", test: `^TestLivingRingBeatsTheStoredOne$`,
+		in:   "control", test: `^TestNewcomersWaitForTheLivingRing$`,
 	},
 	{
 		name: "unused stored topics give way", file: "control/adopt.go",
