@@ -188,6 +188,14 @@ func TestExclusiveThatCannotBeMappedLeavesNothing(t *testing.T) {
 	c.host.mu.Lock()
 	topic := c.host.topics["t"]
 	c.host.mu.Unlock()
+	eventually(t, func() error { // nobody looks at the descriptors any more
+		c.host.mu.Lock()
+		defer c.host.mu.Unlock()
+		if topic.looks > 0 {
+			return errors.New("the grant is still being sent")
+		}
+		return nil
+	})
 	topic.regions.log.rw.File().Close() // stands for want of memory or descriptors
 	if a := ask(t, conn, mappedRequest{NewHeader(typeMapped, 3), id}); a.Type != typeError {
 		t.Fatalf("%+v", a)
