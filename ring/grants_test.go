@@ -9,7 +9,7 @@ import (
 
 // newGuestRoom has a guest region, which guests can write as they like.
 func newGuestRoom(t *testing.T) *room {
-	o := Options{Capacity: MinCapacity, Publishers: 4, Subscribers: 4, ID: 0x5eed}
+	o := Options{Capacity: MinCapacity, Publishers: 4, Subscribers: 4, ID: 0x5eed, Fenced: !shm.HaveMembarrier()}
 	g, err := o.Geometry()
 	if err != nil {
 		t.Fatal(err)
