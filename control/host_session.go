@@ -198,19 +198,10 @@ func (s *session) identify(m *helloRequest) error {
 		s.member = m.Member
 	}
 	h.mu.Lock()
-	old := h.members[s.member]
-	h.mu.Unlock()
-	if old != nil && s.member != 0 {
-		// Its connection is broken on its side; ours has not noticed.
-		old.conn.Close()
-		select {
-		case <-old.gone:
-		case <-s.ctx.Done():
-			return ErrClosed
-		}
-	}
-	h.mu.Lock()
 	defer h.mu.Unlock()
+	if err := s.succeed(); err != nil {
+		return err
+	}
 	crowd, _, limit := h.crowd(s)
 	if crowd.known >= limit {
 		return fmt.Errorf("%w: the limit is %d", ErrTooManyClients, limit)
@@ -223,6 +214,32 @@ func (s *session) identify(m *helloRequest) error {
 	}
 	if !m.Returning {
 		h.arrive(s)
+	}
+	return nil
+}
+
+// succeed ends the connection that its member had before: it is broken on that
+// side, and ours has not noticed. Others may come for the same member while it waits;
+// there is none left when it returns. mu is held, but not while it waits.
+func (s *session) succeed() error {
+	h := s.host
+	for s.member != 0 {
+		old := h.members[s.member]
+		if old == nil {
+			return nil
+		}
+		h.mu.Unlock()
+		old.conn.Close()
+		var err error
+		select {
+		case <-old.gone:
+		case <-s.ctx.Done():
+			err = ErrClosed
+		}
+		h.mu.Lock()
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }
