@@ -103,7 +103,7 @@ func (l *lingerer) obey(word string) (string, error) {
 			if err == nil {
 				return "joined", c.Close()
 			}
-			if !errors.Is(err, ErrTooManyClients) {
+			if l.ctx.Err() != nil { // until then it may be refused, or hung up on, for those before it
 				return "", err
 			}
 		}
@@ -155,7 +155,7 @@ var _ = childProgram("lingerer", func(args []string) error {
 		}
 		said, err := l.obey(word)
 		if err != nil {
-			return err
+			said = fmt.Sprintf("%s: %v", word, err)
 		}
 		fmt.Println(said)
 	}
