@@ -45,12 +45,8 @@ func (c *Collector) guests(e *exposition, t *bus.TopicStatistics, of *owner) {
 // given returns the name that was given to a participant, "" if what stands
 // there is none: somebody has scribbled on it.
 func given(name string) string {
-	for i := range len(name) {
-		switch c := name[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '_', c == '-':
-		default:
-			return ""
-		}
+	if !ring.IsName(name) {
+		return ""
 	}
 	return name
 }

@@ -173,7 +173,8 @@ func (e *entrant) detachLaggards() {
 }
 
 // detach stops subscriber slot n from holding publishers back, and wakes those
-// that wait for it. Inside the lock, so that nobody attaches meanwhile.
+// that wait for it. Inside the lock, so that nobody attaches meanwhile; in an
+// exclusive ring somebody may, with another number (gatingCursor).
 func (e *entrant) detach(n int, generation uint32) {
 	e.r.ungate(n, generation)
 	if e.r.options.Exclusive {

@@ -293,11 +293,20 @@ func (r *Ring) publisherName(slot int) string {
 // nameOf returns the name in a block, "" if it is none that is given: others may
 // have written there, and names go to terminals and into labels.
 func nameOf(b [nameSize]byte, n uint32) string {
-	name := b[:min(n, nameSize)]
-	for _, c := range name {
+	name := string(b[:min(n, nameSize)])
+	if !IsName(name) {
+		return ""
+	}
+	return name
+}
+
+// IsName reports whether a participant can have been given this name, or none:
+// it has no characters but A-Z a-z 0-9 . _ -.
+func IsName(name string) bool {
+	for _, c := range []byte(name) {
 		if alnum := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'; !alnum && c != '.' && c != '_' && c != '-' {
-			return ""
+			return false
 		}
 	}
-	return string(name)
+	return true
 }
